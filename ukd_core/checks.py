@@ -1,0 +1,21 @@
+"""The only places that word an error about the shape of a tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ukd_core.errors import ShapeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def check_stacks(where: str, student: Tensor, teacher: Tensor) -> None:
+    """Refuse layer stacks that do not agree: (S, units, D) and (T, units, D) with S, T ≥ 1."""
+    for side, stack in (("student", student), ("teacher", teacher)):
+        if stack.ndim != 3 or stack.shape[0] < 1:
+            raise ShapeError(where, f"{side} expected (layers ≥ 1, units, D), got {tuple(stack.shape)}")
+    for axis, meaning in ((1, "units"), (2, "D")):
+        if student.shape[axis] != teacher.shape[axis]:
+            raise ShapeError(where, f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} "
+                                    f"expected to agree in {meaning} (axis {axis})")

@@ -1,0 +1,203 @@
+"""The contract of an encoder: any model whose layers can be read, as a teacher or as a student."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from ukd_core import spec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from ukd_core.output_space import OutputSpace
+
+Batch = Mapping[str, Tensor]
+"""What a tokenizer gives after padding; every tensor has the shape (units, length)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStates:
+    """What one forward pass shows of a model. Layer 0 is the first hidden layer; embeddings are never a layer."""
+
+    pooled: tuple[Tensor, ...]
+    """One state a unit and layer: `num_layers` tensors of shape (units, width_l); padding has no influence."""
+    logits: Tensor
+    """Scores of the model's own classifier, shape (units, C)."""
+    tokens: tuple[Tensor, ...] | None = None
+    """Token states, `num_layers` tensors of shape (units, length, width_l); given when `needs` has "tokens"."""
+    attentions: tuple[Tensor, ...] | None = None
+    """Attention maps, (units, heads, length, length) a layer; given when `needs` has "attentions"."""
+    mask: Tensor | None = None
+    """True where a token counts, shape (units, length), bool; given with `tokens` or `attentions`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildContext:
+    """What is known when a new model is built."""
+
+    space: OutputSpace
+    texts: Sequence[str]
+    """All training texts (both sides of pairs), for vocabularies and word vectors."""
+    teacher: LayerSource | None
+    """The teacher, for its tokenizer, embeddings or lower layers; None where the teacher itself is built."""
+    max_length: int
+    """Longest input in tokens."""
+    seed: int
+
+
+class LayerSource(nn.Module, ABC):
+    """An encoder with its tokenizer, read layer by layer.
+
+    A source is made by `build` (new weights) or `load` (a folder or hub name), tokenizes for itself, and is called
+    once a batch by the teacher pass and by the trainer. It wraps one Hugging Face `PreTrainedModel`, which is what is
+    saved and deployed; everything that only distillation needs (pooling) stays outside of its weights.
+
+    Args:
+        model: A classifier: a `PreTrainedModel` that gives `logits`.
+        tokenizer: Its tokenizer, a fast one.
+        label_names: What the classifier was trained to answer, in order; None while it has random weights.
+    """
+
+    name: ClassVar[str]
+    """The adapter's name on the command line, kebab-case."""
+    summary: ClassVar[str] = ""
+    """One line for `ukd plugins`."""
+    model_types: ClassVar[tuple[str, ...]] = ()
+    """The `model_type` values of config.json that this adapter reads."""
+    Options: ClassVar[type[spec.Options]]
+    """The options that `build` and `load` take."""
+    attentions_available: ClassVar[bool] = False
+    """Whether `needs` may hold "attentions"."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
+                 label_names: tuple[str, ...] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.label_names = label_names
+
+    @classmethod
+    @abstractmethod
+    def build(cls, options: Any, context: BuildContext) -> Self:
+        """Make a new model, with random weights or initialised as the options say. Called once a run.
+
+        Args:
+            options: An instance of `cls.Options`.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(cls, location: str | Path, options: Any, space: OutputSpace | None = None) -> Self:
+        """Read a model from a folder or a hub name. Called once a run, and by `ukd eval` and `ukd predict`.
+
+        Args:
+            location: Folder or hub name.
+            options: An instance of `cls.Options`.
+            space: None to take the checkpoint as it is; else a new, random classifier for this space is put on it.
+
+        Raises:
+            InputError: the folder lacks weights or a tokenizer, or belongs to another architecture.
+        """
+
+    @property
+    @abstractmethod
+    def num_layers(self) -> int:
+        """Hidden layers, embeddings not counted; at least 1."""
+
+    @property
+    @abstractmethod
+    def widths(self) -> tuple[int, ...]:
+        """Width of the pooled state of each layer; they may differ."""
+
+    @property
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """A good AdamW learning rate for this model as it stands (fresh or pretrained), when the user names none."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> LayerStates:
+        """Run the model once and show its layers.
+
+        Args:
+            batch: As `pad` gives it; integer tensors of shape (units, length) on the device of the model.
+            needs: Extra things to show: "tokens", "attentions".
+        """
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest input in tokens that the model can read; None where there is no limit."""
+        return None
+
+    @property
+    def num_parameters(self) -> int:
+        """Weights of the deployed model, each counted once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def input_embeddings(self) -> Tensor | None:
+        """The token embedding table, shape (vocabulary, width), or None where the model has none."""
+        module = self.model.get_input_embeddings()
+        weight = getattr(module, "weight", None)
+        return weight.detach() if isinstance(weight, Tensor) else None
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None, *,
+                 max_length: int) -> dict[str, list[list[int]]]:
+        """Turn texts into ids, truncated, not padded; an empty text is fine.
+
+        Args:
+            texts: One text a unit.
+            pairs: The second text of each unit, for tasks on pairs.
+            max_length: Longest result in tokens, special tokens included.
+        """
+        limit = min(max_length, self.max_positions or max_length)
+        encoded = self.tokenizer(list(texts), list(pairs) if pairs is not None else None,
+                                 truncation=True, max_length=limit)
+        return {key: value for key, value in encoded.items() if key in self.tokenizer.model_input_names}
+
+    def pad(self, features: Mapping[str, Sequence[Sequence[int]]], multiple: int = 8) -> dict[str, Tensor]:
+        """Put tokenized units into tensors of one length, a multiple of `multiple` (steady shapes are faster).
+
+        Args:
+            features: As `tokenize` gives them, one list a unit.
+
+        Returns:
+            Tensors of shape (units, length), int64.
+        """
+        longest = max(len(ids) for ids in features["input_ids"])
+        length = -(-longest // multiple) * multiple
+        if self.max_positions is not None:
+            length = max(longest, min(length, self.max_positions))
+        fill = {"input_ids": self.tokenizer.pad_token_id or 0,
+                "token_type_ids": self.tokenizer.pad_token_type_id}
+        padded = {}
+        for key, rows in features.items():
+            block = torch.full((len(rows), length), fill.get(key, 0), dtype=torch.long)
+            for index, row in enumerate(rows):
+                block[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+            padded[key] = block
+        return padded
+
+    def save(self, folder: str | Path) -> None:
+        """Write model and tokenizer so that `from_pretrained` and a `text-classification` pipeline read them."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the tokens that count; zero for a unit without any.
+
+    Args:
+        states: Shape (units, length, width), floating.
+        mask: Shape (units, length), bool or 0/1.
+
+    Returns:
+        Shape (units, width), dtype of `states`.
+    """
+    weights = mask.to(states.dtype).unsqueeze(-1)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

@@ -1,0 +1,105 @@
+"""The contract of a projector: which mixture of the teacher's layers each student layer learns from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ukd_core import spec
+from ukd_core.checks import check_stacks
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What a projector decides."""
+
+    targets: Tensor
+    """What each student layer is matched with, shape (S, units, D)."""
+    weights: Tensor
+    """How much of each teacher layer is in it, shape (S, T, units); ≥ 0, sums to 1 over T."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectorSetup:
+    """What is known when a projector is built; only projectors with learned weights need it."""
+
+    student_layers: int
+    teacher_layers: int
+    width: int
+    """D: the number of classes in output space, the hidden width in hidden space."""
+    shift_invariant: bool = True
+    """True where adding a constant to all D entries of a unit means nothing (class scores)."""
+
+
+class Projector(nn.Module, ABC):
+    """Mixes teacher layers into one target for each student layer.
+
+    Agnostic of what D is: class scores for Universal-KD, hidden width for the classic methods. Called once a term and
+    training step. The laws that every projector keeps are those of `ukd_core.testing`; one that it cannot keep is
+    declared in `exceptions` with its reason.
+
+    Args:
+        options: An instance of `Options`; None for the defaults.
+        setup: Layer counts and width; None where the projector does not depend on them.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    Options: ClassVar[type[spec.Options]] = spec.Options
+    exceptions: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init__(self, options: Any = None, setup: ProjectorSetup | None = None) -> None:
+        super().__init__()
+        self.options = options if options is not None else type(self).Options()
+        self.setup = setup
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Projection:
+        """Decide the mixture.
+
+        Args:
+            student: Shape (S, units, D), floating.
+            teacher: Shape (T, units, D), dtype and device of `student`. No gradient flows into it.
+
+        Raises:
+            ShapeError: the stacks do not have three axes, or differ in units or D.
+        """
+        check_stacks(f"projector '{self.name}'", student, teacher)
+        teacher = teacher.detach()
+        weights = self.weights(student, teacher)
+        return Projection(mix(weights, teacher), weights)
+
+    @abstractmethod
+    def weights(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The share of each teacher layer.
+
+        Args:
+            student: Shape (S, units, D), floating, checked.
+            teacher: Shape (T, units, D), checked and detached.
+
+        Returns:
+            Shape (S, T, units), dtype of `student`; ≥ 0 and summing to 1 over T.
+        """
+
+    def on_progress(self, fraction: float) -> None:
+        """Learn how far the phase is, 0 ≤ fraction < 1. Called before every training step; the default does nothing.
+
+        What a projector keeps must follow from `fraction` alone, so that a resumed run is the same run.
+        """
+
+
+def mix(weights: Tensor, teacher: Tensor) -> Tensor:
+    """Weighted mean of teacher layers: Σ_t weights[s, t, u] · teacher[t, u, :].
+
+    Args:
+        weights: Shape (S, T, units).
+        teacher: Shape (T, units, D).
+
+    Returns:
+        Shape (S, units, D).
+    """
+    return (weights.permute(2, 0, 1) @ teacher.permute(1, 0, 2)).permute(1, 0, 2)

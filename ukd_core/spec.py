@@ -1,0 +1,101 @@
+"""The short form of a named part with options: ``name:key=value,key=value``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ukd_core.errors import InputError
+
+
+class Options(BaseModel):
+    """Base of every options model: unknown keys are refused, values are converted and checked, nothing changes later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name and its options, as written by a user."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.name
+        return self.name + ":" + ",".join(f"{key}={_as_text(value)}" for key, value in self.options.items())
+
+
+def parse_spec(text: str) -> Spec:
+    """Read ``name`` or ``name:key=value,...``; values are YAML scalars or ``[lists]``.
+
+    >>> parse_spec("bert:layers=4,init=teacher-lower")
+    Spec(name='bert', options={'layers': 4, 'init': 'teacher-lower'})
+    """
+    name, _, rest = text.strip().partition(":")
+    options: dict[str, Any] = {}
+    for item in _split_outside_brackets(rest) if rest else ():
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"'{text}'", f"expected name:key=value,..., got {item.strip()!r} after the name",
+                             "Write each option as key=value.")
+        try:
+            options[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"'{text}'", f"option {key.strip()!r} has an unreadable value {value!r}") from error
+    return Spec(name.strip(), options)
+
+
+def read_options(model: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
+    """Check `values` against the options model; the first wrong one becomes one line.
+
+    Raises:
+        InputError: an unknown key (with the nearest known one) or a value of the wrong kind.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise InputError(where, *_first_problem(error, list(model.model_fields))) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A remedy sentence: the nearest known names, then all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{hint}Available: {', '.join(known) or 'none'}."
+
+
+def _first_problem(error: ValidationError, known: list[str]) -> tuple[str, str]:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "options"
+    if problem["type"] == "extra_forbidden":
+        return f"no option {key!r}", nearest(key, known)
+    if problem["type"] == "missing":
+        return f"option {key!r} is missing", ""
+    expected = problem["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"option {key!r} has a wrong value: {expected}, got {problem['input']!r}", ""
+
+
+def _split_outside_brackets(text: str) -> list[str]:
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _as_text(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,80 @@
+"""The contract of a term: one summand of the loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ukd_core import spec
+from ukd_core.layer_source import LayerStates
+from ukd_core.output_space import OutputSpace
+from ukd_core.projector import Projector
+from ukd_core.pseudo_head import PseudoHead
+
+
+@dataclass(frozen=True, slots=True)
+class TermSetup:
+    """What is known when a term is built."""
+
+    space: OutputSpace
+    student_widths: tuple[int, ...]
+    """Width of each student layer."""
+    teacher_layers: int
+    """T, the number of teacher layers with a pseudo head."""
+    temperature: float | None
+    """The run's temperature where the user gave one, else None: the term's own default."""
+    projector: str | None
+    """The run's projector where the user named one, else None: the term's own default."""
+    make_projector: Callable[[str, int, int], Projector]
+    """(spec, student layers, teacher layers) -> a projector in output space."""
+    make_head: Callable[[int], PseudoHead]
+    """width -> a fresh student head."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermInput:
+    """One batch, seen by every term of a phase. Student tensors carry gradients, teacher tensors do not."""
+
+    student: LayerStates
+    labels: Tensor
+    """Encoded labels, shape (units,) or (units, C); the space's `missing` where a unit has none."""
+    labelled: Tensor
+    """Which units have a label, shape (units,), bool."""
+    teacher_scores: Tensor | None
+    """Shape (T + 1, units, C): the pseudo head of each teacher layer in order, last the teacher's own classifier."""
+
+
+class Term(nn.Module, ABC):
+    """One summand of the loss. It owns what only it needs: student heads, a projector.
+
+    Built at the start of a phase, called once a training step, thrown away after the phase.
+
+    Args:
+        options: An instance of `Options`; None for the defaults.
+        setup: The models and the space it is built for.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str] = ""
+    Options: ClassVar[type[spec.Options]] = spec.Options
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Of "labels", "teacher-scores", "student-tokens", "student-attentions"."""
+
+    def __init__(self, options: Any, setup: TermSetup) -> None:
+        super().__init__()
+        self.options = options if options is not None else type(self).Options()
+        self.space = setup.space
+
+    @abstractmethod
+    def forward(self, batch: TermInput) -> Tensor:
+        """The loss of a batch, shape (): a mean over the units that the term applies to, 0 where there are none."""
+
+    def on_progress(self, fraction: float) -> None:
+        """Pass the progress of the phase, 0 ≤ fraction < 1, on to the parts that follow it. Called before every step."""
+        for module in self.children():
+            if isinstance(module, Projector):
+                module.on_progress(fraction)
