@@ -30,7 +30,7 @@ _HOMES = {
     "Term": "term", "TermInput": "term", "TermSetup": "term",
 }
 
-__all__ = ["hookimpl", *_HOMES]  # noqa: PLE0604 - each name is a key of _HOMES
+__all__ = ["hookimpl", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

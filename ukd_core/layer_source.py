@@ -90,6 +90,7 @@ class LayerSource(nn.Module, ABC):
 
         Args:
             options: An instance of `cls.Options`.
+            context: The task, its texts and the teacher.
         """
 
     @classmethod
@@ -165,6 +166,7 @@ class LayerSource(nn.Module, ABC):
 
         Args:
             features: As `tokenize` gives them, one list a unit.
+            multiple: The length is rounded up to it, within what the model can read.
 
         Returns:
             Tensors of shape (units, length), int64.

@@ -14,7 +14,7 @@ class TermSpec(Options):
 
     term: str
     weight: float = Field(default=1.0, ge=0.0)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     label: str | None = None
     """Its name in the log; the term's own name by default. Needed where a phase has one term twice."""
 

@@ -48,7 +48,11 @@ class OutputSpace(ABC):
 
     @abstractmethod
     def encode(self, value: Any) -> Any:
-        """One raw, non-missing label as the model is trained on it; raises `ValueError` for a label outside `labels`."""
+        """One raw, non-missing label as the model is trained on it.
+
+        Raises:
+            ValueError: a label outside `labels`.
+        """
 
     @property
     @abstractmethod
@@ -57,7 +61,14 @@ class OutputSpace(ABC):
 
     @abstractmethod
     def is_labelled(self, labels: Tensor) -> Tensor:
-        """Which units have a label. `labels` as `encode` gives them, shape (units,) or (units, C); returns (units,), bool."""
+        """Which units have a label.
+
+        Args:
+            labels: As `encode` gives them, shape (units,) or (units, C).
+
+        Returns:
+            Shape (units,), bool.
+        """
 
     @abstractmethod
     def label_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ukd_core.errors import InputError
 
 
 class Options(BaseModel):
-    """Base of every options model: unknown keys are refused, values are converted and checked, nothing changes later."""
+    """Base of every options model: unknown keys are refused, values are converted and checked, all is frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

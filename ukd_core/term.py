@@ -74,7 +74,7 @@ class Term(nn.Module, ABC):
         """The loss of a batch, shape (): a mean over the units that the term applies to, 0 where there are none."""
 
     def on_progress(self, fraction: float) -> None:
-        """Pass the progress of the phase, 0 ≤ fraction < 1, on to the parts that follow it. Called before every step."""
+        """Pass the progress of the phase, 0 ≤ fraction < 1, on to the projector. Called before every step."""
         for module in self.children():
             if isinstance(module, Projector):
                 module.on_progress(fraction)

@@ -1,0 +1,1 @@
+"""Methods: named presets of phases, with their sources."""

@@ -1,0 +1,1 @@
+"""Output spaces: what a score means."""

@@ -1,0 +1,1 @@
+"""Pseudo heads: small classifiers on one layer."""

@@ -1,0 +1,1 @@
+"""Terms: the summands of the loss."""

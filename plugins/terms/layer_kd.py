@@ -1,0 +1,86 @@
+"""Every layer of the student drawn to a mixture of the teacher's layers, in the output space (Universal-KD)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, final
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from ukd_plugins.precision import at_least_float32, full_precision
+from ukd_plugins.terms.scores import teacher_scores
+
+from ukd_core import Options, Term, TermInput, TermSetup
+
+
+class LayerKDOptions(Options):
+    """Which layers are matched, and how."""
+
+    temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    """Divides both sides' scores in the divergence; None: the run's temperature, else 1."""
+    projector: str | None = None
+    """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
+    include_final: bool = False
+    """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
+    matching: Literal["logits", "losses"] = "logits"
+    """`logits`: one divergence from the mixed scores. `losses`: the mixture of the divergences from each layer."""
+
+
+@final
+class LayerKDTerm(Term):
+    """Sum over student layers of the divergence from their targets, each a mean over units.
+
+    With z the scores of a pseudo head, A the projector's weights and D_T the space's divergence:
+
+    - `logits`: Σ_j mean_u D_T(Σ_i A[j, i, u] · teacher_z[i, u] ‖ student_z[j, u])
+    - `losses`: Σ_j mean_u Σ_i A[j, i, u] · D_T(teacher_z[i, u] ‖ student_z[j, u])
+
+    Student layers 0..M−2 and teacher layers 0..T−2 take part, with `include_final` all; a model of one layer takes
+    part with that one. The term owns the student's heads and the projector; both learn with the student. Units
+    without a label take part as well.
+
+    Source: Wu et al., Universal-KD, EMNLP 2021, https://aclanthology.org/2021.emnlp-main.603; the sum over layers and
+    the choice of layers follow the GLMKD implementation, the formula of `losses` is inferred.
+    """
+
+    name = "layer-kd"
+    summary = "Universal-KD: every student layer matches a mixture of teacher layers in the output space"
+    Options = LayerKDOptions
+    needs = frozenset({"teacher-scores"})
+
+    def __init__(self, options: Any, setup: TermSetup) -> None:
+        super().__init__(options, setup)
+        self.temperature: float = self.options.temperature or setup.temperature or 1.0
+        self.student_layers = self._count(len(setup.student_widths))
+        self.teacher_layers = self._count(setup.teacher_layers)
+        self.heads = nn.ModuleList(setup.make_head(width) for width in setup.student_widths[: self.student_layers])
+        spec = self.options.projector or setup.projector or "attention"
+        self.projector = setup.make_projector(spec, self.student_layers, self.teacher_layers)
+
+    def forward(self, batch: TermInput) -> Tensor:
+        """The loss of a batch, shape (); nats, or squared units for regression."""
+        with full_precision(batch.student.logits):
+            student = torch.stack([_score(head, states) for head, states
+                                   in zip(self.heads, batch.student.pooled, strict=False)])
+            teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
+            projection = self.projector(student, teacher)
+            if self.options.matching == "logits":
+                each = self.space.divergence(projection.targets, student, self.temperature)
+            else:
+                each = (projection.weights * self._pairwise(student, teacher)).sum(dim=1)
+            return each.mean(dim=-1).sum()
+
+    def _pairwise(self, student: Tensor, teacher: Tensor) -> Tensor:
+        pairs = (len(student), *teacher.shape)
+        return self.space.divergence(teacher.unsqueeze(0).expand(pairs), student.unsqueeze(1).expand(pairs),
+                                     self.temperature)
+
+    def _count(self, layers: int) -> int:
+        return layers if self.options.include_final or layers == 1 else layers - 1
+
+
+def _score(head: nn.Module, states: Tensor) -> Tensor:
+    """Scores in float32 at least; the states may come in half precision from an autocast forward pass."""
+    weight = next(head.parameters(), None)
+    scores: Tensor = head(at_least_float32(states) if weight is None else states.to(weight.dtype))
+    return at_least_float32(scores)

@@ -1,0 +1,54 @@
+"""The student's final answer drawn to the teacher's."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from pydantic import Field
+from torch import Tensor
+from ukd_plugins.precision import at_least_float32, full_precision
+from ukd_plugins.terms.scores import teacher_scores
+
+from ukd_core import Options, Projector, Term, TermInput, TermSetup
+
+
+class LogitKDOptions(Options):
+    """What the student's answer is compared with."""
+
+    temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    """Divides both sides' scores; None: the run's temperature, else 1."""
+    projector: str | None = None
+    """A projector over all pseudo heads and the classifier, as ``name:key=value``; None: the classifier alone."""
+
+
+@final
+class LogitKDTerm(Term):
+    """Mean over units of the divergence of the student's scores from the teacher's.
+
+    Formula: mean_u D_T(target[u] ‖ student[u]), D_T the space's divergence (T² · KL for classes). The target is the
+    teacher's classifier, or with a projector its mixture of the T pseudo heads and the classifier (T + 1 layers).
+    All units take part, labelled or not.
+
+    Source: Hinton et al., 2015, https://arxiv.org/abs/1503.02531; with a projector: Universal-KD's pseudo teacher
+    assistants (Wu et al., EMNLP 2021).
+    """
+
+    name = "logit-kd"
+    summary = "T²·KL of the final scores, against the classifier or a mixture of pseudo heads"
+    Options = LogitKDOptions
+    needs = frozenset({"teacher-scores"})
+
+    def __init__(self, options: Any, setup: TermSetup) -> None:
+        super().__init__(options, setup)
+        self.temperature: float = self.options.temperature or setup.temperature or 1.0
+        spec = self.options.projector
+        self.projector: Projector | None = (
+            setup.make_projector(spec, 1, setup.teacher_layers + 1) if spec is not None else None)
+
+    def forward(self, batch: TermInput) -> Tensor:
+        """The loss of a batch, shape (); nats, or squared units for regression."""
+        student = at_least_float32(batch.student.logits)
+        scores = teacher_scores(batch, student, self.name)
+        with full_precision(student):
+            target = scores[-1] if self.projector is None else self.projector(student.unsqueeze(0), scores).targets[0]
+            return self.space.divergence(target, student, self.temperature).mean()

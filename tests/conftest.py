@@ -1,0 +1,43 @@
+"""Every test starts from one seed, on one thread, without the network and without the user's own plug-in settings."""
+
+from __future__ import annotations
+
+import os
+
+# Read when the libraries are imported, so set before anything else is.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for variable in ("UKD_DISABLE_PLUGINS", "UKD_STRICT_PLUGINS", "UKD_TRACE_PLUGINS"):
+    os.environ.pop(variable, None)
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from ukd_core.plugins import Registry, load_registry
+
+settings.register_profile("ukd", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "ukd"))
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """A test draws the same numbers alone and among others."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """What is installed here: the shipped plug-ins, and strangers' where there are any."""
+    return load_registry()

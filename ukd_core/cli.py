@@ -1,0 +1,206 @@
+"""The command line ``ukd``. Only what a command needs is imported, when it runs: help answers at once."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
+
+import click
+import typer
+
+from ukd_core.errors import InputError, UKDError
+
+if TYPE_CHECKING:
+    from ukd_core.plugins import Registry
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Distil any text encoder into any other, matched layer by layer in the output space.")
+
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
+PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
+Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
+NOT_OPTIONS = frozenset({"phases", "plugins"})
+"""Keys of a recipe that are written in YAML only, or under another name."""
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on standard error and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("ukd").setLevel(logging.INFO)
+    try:
+        status = app(standalone_mode=False)
+    except UKDError as error:
+        status = _complain(str(error), error.exit_status)
+    except click.ClickException as error:
+        status = _complain(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        status = _complain("stopped; what is complete is kept. Run the same command with --resume to continue.", 130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(text: str, status: int) -> int:
+    sys.stderr.write(f"ukd: {' '.join(text.split())}\n")
+    return status
+
+
+def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, **options: Any) -> None:
+    """Teach a student: read the data, make the teacher ready, ask it once, train the student, write a run folder.
+
+    Every option is also a key of a YAML recipe; options win over the recipe.
+    """
+    values = {key: value for key, value in options.items() if value is not None}
+    if plugin:
+        values["plugins"] = plugin
+    if resume and recipe is None and "output" in values and "teacher" not in values:
+        recipe = str(Path(values["output"]) / "recipe.yaml")
+    from ukd_core.run.recipe import Recipe
+    if recipe is not None:
+        made = Recipe.read(recipe, **values)
+    else:
+        missing = [f"--{key}" for key in ("teacher", "student", "data", "output") if key not in values]
+        if missing:
+            raise InputError("ukd distill", f"missing {', '.join(missing)}", "Give the options or a --recipe.")
+        made = Recipe.make(values, where="ukd distill")
+    from ukd_core.run.distill import distill
+    from ukd_core.run.table import run_table
+    metrics = distill(made, overwrite=overwrite, resume=resume)
+    typer.echo(run_table(metrics, made.output))
+
+
+def _recipe_options() -> list[inspect.Parameter]:
+    """One command-line option for each key of a recipe, with its type, help and default."""
+    from ukd_core.run.recipe import Recipe
+    parameters = []
+    for key, field in Recipe.model_fields.items():
+        if key in NOT_OPTIONS:
+            continue
+        default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+        option = typer.Option(f"--{key.replace('_', '-')}", help=f"{field.description}.{default}",
+                              metavar=_metavar(field.annotation))
+        if _plain_type(field.annotation) is bool:
+            option = typer.Option(f"--{key.replace('_', '-')}/--no-{key.replace('_', '-')}",
+                                  help=f"{field.description}.{default}")
+        annotation: Any = Annotated[Optional[_plain_type(field.annotation)], option]  # noqa: UP045 - made at run time
+        parameters.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return parameters
+
+
+def _plain_type(annotation: Any) -> Any:
+    """str, int, float or bool for the annotation of a recipe key; the recipe itself checks the value."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _plain_type(next(part for part in get_args(annotation) if part is not type(None)))
+    return annotation if annotation in (int, float, bool) else str
+
+
+def _metavar(annotation: Any) -> str | None:
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    return "A,B,..." if tuple in (get_origin(part) for part in (annotation, *get_args(annotation))) else None
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    fixed = [
+        inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[
+            str | None, typer.Option(help="YAML file with the keys below.")]),
+        inspect.Parameter("overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[
+            bool, typer.Option("--overwrite", help="Replace a run that the output folder holds.")]),
+        inspect.Parameter("resume", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[
+            bool, typer.Option("--resume", help="Continue the run that the output folder holds.")]),
+        inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)]
+    parameters = [*_recipe_options(), *fixed]
+
+    def wrapper(**options: Any) -> None:
+        command(**options)
+
+    wrapper.__doc__ = command.__doc__
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+app.command("distill")(_with_options(_distill))
+
+
+@app.command("eval")
+def _eval(model: Annotated[str, typer.Argument(help="Run folder, model folder or hub name.")],
+          data: Annotated[str, typer.Option(help="As for distill.")],
+          split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
+          text_columns: Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")] = None,
+          label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+          max_eval_rows: Annotated[int | None, typer.Option(min=1, help="Only a sample of this many rows.")] = None,
+          plugin: Plugins = None, plugin_folder: PluginFolder = None, cache: Cache = None) -> None:
+    """Score a stored classifier on data; prints JSON."""
+    registry, folder = _registry(plugin, plugin_folder), _cache(cache)
+    from ukd_core.run.answer import evaluate
+    columns = text_columns.split(",") if text_columns else None
+    result = evaluate(model, data, registry, folder, split=split, text_columns=columns, label_column=label_column,
+                      max_eval_rows=max_eval_rows)
+    typer.echo(json.dumps(result, indent=2))
+
+
+@app.command("predict")
+def _predict(model: Annotated[str, typer.Argument(help="Run folder, model folder or hub name.")],
+             file: Annotated[str, typer.Argument(help="One text a line (a TAB between the texts of a pair); "
+                                                      "- is standard input.")] = "-",
+             plugin: Plugins = None, plugin_folder: PluginFolder = None, cache: Cache = None) -> None:
+    """Answer texts with a stored classifier; prints a JSON object a line."""
+    registry, folder = _registry(plugin, plugin_folder), _cache(cache)
+    from ukd_core.run.answer import load_classifier, predict
+    source, space = load_classifier(model, registry, folder)
+    rows = [line.rstrip("\r\n").split("\t", 1) for line in _lines(file)]
+    pairs = [row[1] if len(row) == 2 else "" for row in rows] if any(len(row) == 2 for row in rows) else None
+    for answer in predict(source, space, [row[0] for row in rows], pairs):
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+
+
+@app.command("plugins")
+def _plugins(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
+    """List what plug-ins offer, and which plug-ins are broken."""
+    registry = _registry(plugin, plugin_folder)
+    from ukd_core.run.table import plugin_table
+    typer.echo(plugin_table(registry))
+
+
+@app.command("methods")
+def _methods(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
+    """List the methods with their phases and sources."""
+    registry = _registry(plugin, plugin_folder)
+    from ukd_core.run.table import method_table
+    typer.echo(method_table(registry))
+
+
+@app.command("demo")
+def _demo(output: Annotated[str, typer.Option(help="Folder for the runs.")] = "demo",
+          cache: Cache = None) -> None:
+    """Few labels, much unlabelled text: a real teacher, three students, three methods, one table."""
+    from ukd_core.run.demo import demo
+    typer.echo(demo(Path(output), _cache(cache)))
+
+
+def _registry(modules: list[str] | None, folder: str | None) -> Registry:
+    from ukd_core.plugins import load_registry
+    return load_registry(modules or (), folder)
+
+
+def _cache(folder: str | None) -> Path:
+    from ukd_core.run.embedded import cache_folder
+    return Path(folder).expanduser() if folder else cache_folder()
+
+
+def _lines(file: str) -> list[str]:
+    try:
+        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8")  # noqa: SIM115 - closed below
+        with stream:
+            return list(stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"file '{file}'", f"expected readable UTF-8 text, got {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""``ukd demo``: few labels, much unlabelled text, on a real encoder and real news stories."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from ukd_core.run.answer import load_classifier, texts_per_second
+from ukd_core.run.data import TaskData
+from ukd_core.run.distill import distill, make_plan
+from ukd_core.run.output import finished_metrics
+from ukd_core.run.progress import Reporter
+from ukd_core.run.recipe import Recipe
+from ukd_core.run.table import text_table
+
+if TYPE_CHECKING:
+    from ukd_core.layer_source import LayerSource
+    from ukd_core.plugins import Registry
+
+LABELS = 275
+"""Of the 5,485 training stories of Reuters R8: one in twenty, as where labelling costs money."""
+STUDENTS = {
+    "bilstm": "bilstm:layers=2,hidden=96,train_embeddings=false",
+    "cnn": "cnn:layers=3,hidden=128,train_embeddings=false",
+    "bert, 2 layers": "bert:layers=2,init=teacher-lower,freeze_embeddings=true",
+}
+METHODS = ("none", "logit-kd", "universal-kd")
+EPOCHS = {"bilstm": 3.0, "cnn": 3.0, "bert, 2 layers": 0.6}
+"""Passes over all stories; the budget of a student is the same for all its methods."""
+SPEED_TEXTS = 200
+NOISE = 1.0
+"""Standard errors by which a method must beat labels alone before it counts as a help."""
+
+
+def demo(folder: Path, cache: Path) -> str:
+    """Run (or reuse) nine distillations and give one table as text."""
+    reporter = Reporter()
+    start = time.perf_counter()
+    plan = make_plan(_recipe(folder / "unused", "bilstm", "none", cache))
+    rows = [_baseline_row(plan.data)]
+    runs: dict[tuple[str, str], dict[str, Any]] = {}
+    for student in STUDENTS:
+        for method in METHODS:
+            recipe = _recipe(folder / student.split(",")[0] / method, student, method, cache)
+            runs[student, method] = _run(recipe, reporter)
+    any_run = runs["bilstm", "none"]
+    texts = plan.data.splits["test"]["text"][:SPEED_TEXTS]
+    rows.insert(0, _teacher_row(any_run, plan.teacher.load(plan.data.space), texts))
+    for (student, method), metrics in runs.items():
+        rows.append(_student_row(student, method, metrics, folder, plan.registry, cache, texts))
+    table = text_table(
+        f"Reuters R8: {LABELS} of {any_run['rows']['train']:,} training stories labelled; "
+        f"accuracy on {any_run['rows']['test']:,} test stories",
+        ["model", "trained by", "accuracy", "parameters", "stories/s on this machine"], rows, (2, 3, 4))
+    layers = " ".join(f"{score:.3f}" for score in any_run["layer_accuracy"])
+    return "\n".join([table, f"teacher by layer: {layers}", *_verdicts(runs),
+                      f"runs: {folder}/   seconds: {time.perf_counter() - start:.0f}"])
+
+
+def _recipe(output: Path, student: str, method: str, cache: Path) -> Recipe:
+    return Recipe.make({
+        "teacher": "embedded:minilm", "teacher_tuning": "probe", "data": "embedded:reuters-r8",
+        "student": STUDENTS[student], "method": method, "output": str(output), "epochs": EPOCHS[student],
+        "max_labels": LABELS, "validation_fraction": 0.0, "max_length": 64, "cache": str(cache), "device": "cpu"})
+
+
+def _run(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
+    """A finished run of the same recipe is reused; an unfinished one is resumed."""
+    folder = Path(recipe.output)
+    begun = (folder / "recipe.yaml").is_file()
+    same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
+    if same and (metrics := finished_metrics(folder)):
+        reporter.say(f"{folder}: reused, it was complete")
+        return metrics
+    reporter.say(f"{folder}: {recipe.student.partition(':')[0]} by {recipe.method}")
+    return distill(recipe, overwrite=begun and not same, resume=same, reporter=reporter)
+
+
+def _baseline_row(data: TaskData) -> list[str]:
+    """TF-IDF and logistic regression on the same labels: what a user would try first."""
+    train, test = data.splits["train"], data.splits["test"]
+    labelled = train.filter(lambda label: label != data.space.missing, input_columns="label")
+    model = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
+                          LogisticRegression(C=10, max_iter=1000))
+    model.fit(labelled["text"][:], labelled["label"][:])
+    texts = test["text"][:]
+    start = time.perf_counter()
+    accuracy = model.score(texts, test["label"][:])
+    speed = len(texts) / (time.perf_counter() - start)
+    return ["TF-IDF + logistic regression", "labels alone", f"{accuracy:.4f}", f"{model[-1].coef_.size:,}",
+            f"{speed:,.0f}"]
+
+
+def _teacher_row(metrics: Mapping[str, Any], source: LayerSource, texts: list[str]) -> list[str]:
+    teacher = metrics["teacher"]
+    return ["teacher: MiniLM, 6 layers", "probe on the labels", f"{teacher['metrics']['accuracy']:.4f}",
+            f"{teacher['parameters']:,}", f"{texts_per_second(source, texts, repeats=1):,.0f}"]
+
+
+def _student_row(student: str, method: str, metrics: Mapping[str, Any], folder: Path, registry: Registry,
+                 cache: Path, texts: list[str]) -> list[str]:
+    part = metrics["student"]
+    source, _ = load_classifier(str(folder / student.split(",")[0] / method), registry, cache)
+    speed = texts_per_second(source, texts)
+    return [student, method, f"{part['metrics']['accuracy']:.4f}", f"{part['parameters']:,}", f"{speed:,.0f}"]
+
+
+def _verdicts(runs: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+    """Whether each method helped each student, beside the noise of one run on these test stories."""
+    lines = []
+    for student in STUDENTS:
+        alone = runs[student, "none"]["student"]["metrics"]["accuracy"]
+        tests = runs[student, "none"]["rows"]["test"]
+        error = NOISE * (2 * alone * (1 - alone) / tests) ** 0.5
+        for method in METHODS[1:]:
+            gain = runs[student, method]["student"]["metrics"]["accuracy"] - alone
+            verdict = "helped" if gain > error else "did not help"
+            lines.append(f"{student}, {method}: {verdict} ({gain:+.4f} over labels alone; "
+                         f"one standard error of such a difference: {error:.4f}; one seed)")
+    return lines
+
+

@@ -1,0 +1,189 @@
+"""One run, from a recipe to a run folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import set_seed
+
+from ukd_core.layer_source import BuildContext, LayerSource
+from ukd_core.method import Phase
+from ukd_core.plugins import Registry, load_registry
+from ukd_core.run.cache import AnswerSettings, TeacherAnswers, teacher_answers
+from ukd_core.run.data import TaskData, encode_data, read_data
+from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.embedded import cache_folder
+from ukd_core.run.files import whole_folder, write_text
+from ukd_core.run.forward import classify, tokenize_split
+from ukd_core.run.output import claim_output, finished_metrics, open_output
+from ukd_core.run.phases import Training, check_phases, train_phases, usable_phases
+from ukd_core.run.progress import Reporter
+from ukd_core.run.sources import SourcePlan, plan_source
+from ukd_core.run.teacher import Teacher, ready_teacher, stored_labels
+from ukd_core.run.trainer import evaluate_scores
+
+if TYPE_CHECKING:
+    from ukd_core.run.recipe import Recipe
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with every name looked up and every input read, before anything is trained or written."""
+
+    recipe: Recipe
+    registry: Registry
+    phases: tuple[Phase, ...]
+    teacher: SourcePlan
+    student: SourcePlan
+    data: TaskData
+    cache: Path
+
+
+def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
+            reporter: Reporter | None = None) -> dict[str, Any]:
+    """Teach the student of a recipe and write its run folder.
+
+    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json`` and
+    ``log.jsonl``. It appears only when all input is checked and the teacher has answered.
+
+    Args:
+        recipe: The run.
+        overwrite: Replace a run that the output folder already holds.
+        resume: Continue it from its last checkpoint; a finished run is returned as it is.
+        reporter: Where progress goes; standard error by default.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        UKDError: anything in the recipe, the data, the models or the plug-ins that is not as expected.
+    """
+    reporter = reporter or Reporter()
+    claim_output(Path(recipe.output), recipe, overwrite=overwrite, resume=resume)
+    if resume and (metrics := finished_metrics(Path(recipe.output))):
+        reporter.say(f"run '{recipe.output}' is complete")
+        return metrics
+    plan = make_plan(recipe)
+    device = pick_device(recipe.device)
+    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, reporter)
+    teacher.source.requires_grad_(False).to(device)
+    answers = teacher_answers(teacher.source, plan.data, _answer_settings(recipe, teacher.probe), _make_head(plan),
+                              plan.cache, reporter)
+    teacher.source.cpu()
+    set_seed(recipe.seed)
+    student = make_student(plan, teacher.source)
+    folder = open_output(Path(recipe.output), recipe, overwrite=overwrite)
+    seconds = {"teacher_finetune": teacher.seconds, **answers.seconds}
+    trained = train_student(plan, student, answers, folder, reporter, seconds)
+    metrics = _metrics(plan, teacher, student, answers, trained, seconds)
+    _finish(folder, student, metrics)
+    return metrics
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Look up every name and read every input of a recipe; nothing is written but downloads in the cache."""
+    registry = load_registry(recipe.plugins, recipe.plugin_folder)
+    cache = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
+    pick_device(recipe.device)
+    space_type = registry.output_spaces.lookup(recipe.output_space)
+    registry.pseudo_heads.lookup(recipe.pseudo_head)
+    phases = recipe.phases or registry.methods.lookup(recipe.method).phases
+    check_phases(phases, recipe, registry)
+    student = plan_source(recipe.student, registry, cache, "student")
+    teacher = plan_source(recipe.teacher, registry, cache, "teacher")
+    raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
+                    max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
+                    max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
+                    seed=recipe.data_seed, cache=cache)
+    data = encode_data(raw, space_type, label_names=recipe.label_names, teacher_labels=stored_labels(teacher))
+    usable_phases(phases, registry, data)
+    return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
+
+
+def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
+    """The student before training: built new, or existing weights with a classifier for this space."""
+    space, recipe = plan.data.space, plan.recipe
+    if plan.student.location is None:
+        context = BuildContext(space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
+        return plan.student.kind.build(plan.student.options, context)
+    stored = plan.student.load()
+    return stored if stored.label_names == space.labels else plan.student.load(space)
+
+
+def train_student(plan: Plan, student: LayerSource, answers: TeacherAnswers, folder: Path, reporter: Reporter,
+                  seconds: dict[str, float]) -> dict[str, Tensor]:
+    """Train through all phases, then score every split; adds the time of both to `seconds`."""
+    start = time.perf_counter()
+    rows = {name: tokenize_split(student, split, plan.recipe.max_length) for name, split in plan.data.splits.items()}
+    train_phases(Training(student, plan.data, rows, answers.scores, plan.recipe, plan.registry, folder, reporter),
+                 plan.phases)
+    trained = time.perf_counter()
+    bf16 = use_bf16(plan.recipe.precision, pick_device(plan.recipe.device))
+    logits = {name: classify(student, tokenized, plan.data.space.size, bf16=bf16)
+              for name, tokenized in rows.items() if name != "train"}
+    student.cpu()
+    seconds |= {"train": trained - start, "eval": time.perf_counter() - trained}
+    return logits
+
+
+def _answer_settings(recipe: Recipe, probe: bool) -> AnswerSettings:
+    bf16 = use_bf16(recipe.precision, pick_device(recipe.device))
+    return AnswerSettings(recipe.max_length, recipe.pseudo_head, recipe.head_l2, probe, bf16)
+
+
+def _make_head(plan: Plan) -> Any:
+    kind, size = plan.registry.pseudo_heads.lookup(plan.recipe.pseudo_head), plan.data.space.size
+    return lambda width: kind(width, size)
+
+
+def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: TeacherAnswers,
+             logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
+    space, recipe = plan.data.space, plan.recipe
+    labels = {name: torch.as_tensor(plan.data.splits[name]["label"][:]) for name in logits}
+    split = "validation" if "validation" in logits else "test" if "test" in logits else None
+
+    def scored(scores: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {name: dict(evaluate_scores(scores[name], labels[name], space)) for name in logits}
+
+    by_layer = [] if split is None else [
+        evaluate_scores(answers.scores[split][:, layer], labels[split], space).get(space.primary_metric)
+        for layer in range(teacher.source.num_layers)]
+    metrics: dict[str, Any] = {
+        "format": RUN_FORMAT, "method": recipe.method, "seed": recipe.seed, "evaluated_on": split,
+        "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
+        "layer_accuracy": by_layer,
+        "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}
+    for side, text, source, by_split in (
+            ("teacher", recipe.teacher, teacher.source, scored({n: answers.scores[n][:, -1] for n in logits})),
+            ("student", recipe.student, student, scored(logits))):
+        metrics[side] = {"name": text, "layers": source.num_layers, "parameters": source.num_parameters,
+                         "metrics": by_split.get(split, {}) if split else {}, "by_split": by_split}
+    metrics["agreement"] = {name: _agreement(answers.scores[name][:, -1], scores, space)
+                            for name, scores in logits.items()}
+    return metrics
+
+
+def _agreement(teacher: Tensor, student: Tensor, space: Any) -> float:
+    """Share of rows (or labels) on which both answer the same."""
+    return float((space.predictions(teacher) == space.predictions(student)).float().mean())
+
+
+def _finish(folder: Path, student: LayerSource, metrics: dict[str, Any]) -> None:
+    """Write the student, then the metrics that mark the run as complete, then drop the checkpoints."""
+    shutil.rmtree(folder / "student", ignore_errors=True)
+    with whole_folder(folder / "student") as scratch:
+        student.save(scratch)
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+

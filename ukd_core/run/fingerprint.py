@@ -1,0 +1,62 @@
+"""One hash for everything that a kept result depends on; another hash, another result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ukd_core.layer_source import LayerSource
+    from ukd_core.run.data import TaskData
+
+NOT_STATES = frozenset({"_name_or_path", "architectures", "transformers_version"})
+"""Keys of a configuration that say where a model comes from, not what it computes."""
+
+
+def fingerprint(facts: dict[str, Any]) -> str:
+    """Hash of a JSON-able description, 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def source_facts(source: LayerSource) -> dict[str, Any]:
+    """What decides a model's states: adapter, configuration, every weight, and the tokenizer."""
+    config = {key: value for key, value in source.model.config.to_dict().items() if key not in NOT_STATES}
+    return {"adapter": source.name, "config": config,
+            "weights": hash_weights(source.model.state_dict()),
+            "tokenizer": hash_texts([source.tokenizer.backend_tokenizer.to_str(),
+                                     repr(source.tokenizer.init_kwargs.get("do_lower_case"))])}
+
+
+def data_facts(data: TaskData) -> dict[str, Any]:
+    """Texts and labels of all splits, in order, and the space."""
+    facts: dict[str, Any] = {"space": [data.space.name, *data.space.labels]}
+    for name, split in data.splits.items():
+        columns = [column for column in ("text", "pair") if column in split.column_names]
+        facts[name] = {column: hash_texts(split[column][:]) for column in columns}
+        facts[name]["label"] = hash_texts(map(repr, split["label"][:]))
+    return facts
+
+
+def hash_weights(weights: dict[str, Tensor]) -> str:
+    """SHA-256 over names, shapes, types and bytes of tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(memoryview(tensor.flatten().view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def hash_texts(texts: Iterable[str]) -> str:
+    """SHA-256 over texts; a text moved, split or joined changes it."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()

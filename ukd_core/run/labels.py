@@ -1,0 +1,237 @@
+"""Labels: reading them from a column, agreeing on their names, and choosing rows by them."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ukd_core.errors import InputError
+from ukd_core.output_space import OutputSpace
+
+logger = logging.getLogger(__name__)
+
+_POSITIONAL = re.compile(r"LABEL_\d+")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def clean_labels(values: Iterable[Any], names: Sequence[str] | None = None, *, where: str = "data",
+                 split: str = "train") -> list[Any]:
+    """Raw labels of one split as they go into `RawData`: a string, an int, a float or a list; None where missing.
+
+    Missing are None, NaN, the empty string, -1 in a column of integers, and -1.0 where every label is -1.0 (both are how
+    GLUE hides test labels). A column of numbers written as text becomes numbers, one of whole floats becomes integers, a
+    truth value becomes "True" or "False".
+
+    Args:
+        values: The label column.
+        names: Names of a `ClassLabel` column; its integers become names.
+        where: The data, as the user named it, for a warning where -1 may have been meant as a class.
+        split: The split, likewise.
+    """
+    labels = _as_numbers([_plain(value) for value in values])
+    present = [label for label in labels if label is not None]
+    if all(isinstance(label, int) for label in present) or set(map(str, present)) == {"-1.0"}:
+        labels = [None if label == -1 else label for label in labels]
+        hidden = sum(label == -1 for label in present)
+        if names is None and 0 < hidden < len(present):
+            logger.warning("%s: %d rows of split '%s' have the label -1 and count as unlabelled; if -1 is a class, name "
+                           "it with a word", where, hidden, split)
+    elif all(isinstance(label, float) and label.is_integer() for label in present):
+        labels = [None if label is None else int(label) for label in labels]
+    return labels if names is None else [_named(label, names) for label in labels]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, bool):
+        return str(value)
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+def _as_numbers(labels: list[Any]) -> list[Any]:
+    """Convert a column of numbers written as text; "nan" among numbers is a missing number, among words a word."""
+    if not all(label is None or isinstance(label, str) for label in labels):
+        return labels
+    numbers = [None if label is None or label.lower() == "nan" else label for label in labels]
+    for pattern, convert in ((_INTEGER, int), (_NUMBER, float)):
+        if all(label is None or pattern.fullmatch(label) for label in numbers):
+            return [None if label is None else convert(label) for label in numbers]
+    return labels
+
+
+def _named(label: Any, names: Sequence[str]) -> Any:
+    if isinstance(label, list):
+        return [_named(item, names) for item in label]
+    return names[label] if isinstance(label, int) and 0 <= label < len(names) else label
+
+
+def choose_names(values: Sequence[Any], space_type: type[OutputSpace], where: str, *, user: Sequence[str] | None = None,
+                 teacher: Sequence[str] | None = None, features: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The label names of a run: the user's, else the teacher's, else the data set's, else what the values imply.
+
+    A teacher with the names LABEL_0, LABEL_1, ... has only positions: integer labels are these positions, a data set
+    that declares its classes lends it their names in order, and labels that are words are refused, since their order is a guess.
+
+    Args:
+        values: Raw, non-missing labels.
+        space_type: Says what the values imply when nobody names the labels.
+        where: The data, as the user named it, for errors.
+        user: Names given by the user, in the order of the teacher's classes.
+        teacher: What the teacher was trained to answer.
+        features: The classes that the data set declares.
+
+    Raises:
+        InputError: the names contradict each other, or there are not enough of them.
+    """
+    if user is not None:
+        names = tuple(user)
+        _check_order(names, teacher, where)
+    elif teacher is not None and not _is_positional(teacher):
+        names = tuple(teacher)
+    elif features is not None:
+        names = tuple(features)
+    elif teacher is not None and space_type.problem_type != "regression":
+        names = _positions(values, teacher, where)
+    else:
+        names = _implied(values, space_type, where)
+    _check_names(names, teacher, space_type, where)
+    return names
+
+
+def _is_positional(names: Sequence[str]) -> bool:
+    return all(_POSITIONAL.fullmatch(name) for name in names)
+
+
+def _implied(values: Sequence[Any], space_type: type[OutputSpace], where: str) -> tuple[str, ...]:
+    try:
+        return space_type.label_names(values)
+    except ValueError as error:
+        raise InputError(where, f"the labels do not fit the output space '{space_type.name}': {_sentence(error)}",
+                         "Choose another output space or label column.") from error
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).rstrip(".")
+
+
+def _positions(values: Sequence[Any], teacher: Sequence[str], where: str) -> tuple[str, ...]:
+    words = sorted({value for value in _flat(values) if isinstance(value, str)} - set(teacher))
+    if words:
+        raise InputError(where, f"the labels are words ({listed(words)}) but the teacher only has positions "
+                                f"({listed(teacher)})", "Give --label-names in the order of the teacher's classes.")
+    return tuple(teacher)
+
+
+def _flat(values: Iterable[Any]) -> Iterable[Any]:
+    for value in values:
+        yield from value if isinstance(value, list) else (value,)
+
+
+def _check_order(names: tuple[str, ...], teacher: Sequence[str] | None, where: str) -> None:
+    if teacher is None:
+        return
+    ours, theirs = ([name.casefold() for name in side] for side in (names, teacher))
+    if ours != theirs and sorted(ours) == sorted(theirs):
+        raise InputError(where, f"expected --label-names in the teacher's order ({listed(teacher)}), got {listed(names)}",
+                         "Leave --label-names out: the teacher's names are used.")
+
+
+def _check_names(names: tuple[str, ...], teacher: Sequence[str] | None, space_type: type[OutputSpace],
+                 where: str) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(where, f"the label name {repeated[0]!r} is given twice", "Give each class a name of its own.")
+    if teacher is not None and len(teacher) != len(names):
+        raise InputError(where, f"expected {len(teacher)} labels, one for each class of the teacher ({listed(teacher)}), "
+                                f"got {len(names)} ({listed(names)})", "Choose a teacher of this task, or tune one here.")
+    if space_type.problem_type == "single_label_classification" and len(names) < 2:
+        raise InputError(where, f"expected at least two classes, got {len(names)} ({listed(names)})",
+                         "Check the label column.")
+
+
+def match(value: Any, names: Sequence[str]) -> Any:
+    """The label name that a raw label means, letter case aside; a label that is no word, or matches none, is left alone."""
+    if isinstance(value, list):
+        return [match(item, names) for item in value]
+    if not isinstance(value, str) or value in names:
+        return value
+    close = [name for name in names if name.casefold() == value.casefold()]
+    return close[0] if len(close) == 1 else value
+
+
+def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: str) -> list[Any]:
+    """Labels of one split as the space encodes them, its `missing` where there is none.
+
+    Raises:
+        InputError: a label that is not in the space; names the row, counted from 0.
+    """
+    encoded = []
+    for row, label in enumerate(labels):
+        try:
+            value = space.missing if label is None else space.encode(match(label, space.labels))
+        except ValueError as error:
+            close = difflib.get_close_matches(str(label), space.labels, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            raise InputError(where, f"label {label!r} in row {row} of split '{split}' is not one of "
+                                    f"{listed(space.labels)} ({_sentence(error)})",
+                             f"{hint}Correct the label; or name all labels with --label-names, in the order of the "
+                             "teacher's classes if the teacher has some.") from error
+        encoded.append(value.tolist() if hasattr(value, "tolist") else value)
+    return encoded
+
+
+def listed(names: Iterable[Any], limit: int = 20) -> str:
+    """Names for an error text, cut after `limit`."""
+    items = [str(name) for name in names]
+    return ", ".join(items[:limit]) + (f", ... ({len(items)} in all)" if len(items) > limit else "")
+
+
+def stratified(labels: Sequence[Any], count: int, seed: int, *, spare_one: bool = False) -> list[int]:
+    """Choose labelled rows, with each label in its share: largest remainders, exact total, each label at least once.
+
+    Labels that are not whole numbers, words or lists (scores of a regression) are one stratum.
+
+    Args:
+        labels: Raw labels, None where missing; such rows are never chosen.
+        count: How many to choose; all if there are not that many.
+        seed: Of the choice within a label.
+        spare_one: Leave at least one row of each label unchosen.
+
+    Returns:
+        Row numbers in ascending order.
+    """
+    whole = not any(isinstance(label, float) for label in labels)
+    strata: dict[Hashable, list[int]] = {}
+    for row, label in enumerate(labels):
+        if label is not None:
+            key = tuple(label) if isinstance(label, list) else label
+            strata.setdefault(key if whole else "", []).append(row)
+    shares = _shares([len(rows) for rows in strata.values()], count, spare=int(spare_one))
+    random = np.random.default_rng(seed)
+    chosen = [rows[index] for rows, share in zip(strata.values(), shares, strict=True)
+              for index in random.permutation(len(rows))[:share]]
+    return sorted(chosen)
+
+
+def _shares(sizes: Sequence[int], count: int, spare: int) -> list[int]:
+    """Split `count` over strata in proportion to their sizes, at most size - spare each, at least one where possible."""
+    caps = [size - spare for size in sizes]
+    count = min(count, sum(caps))
+    exact = [size * count / sum(sizes) for size in sizes]
+    least = 1 if count >= sum(cap > 0 for cap in caps) else 0
+    shares = [min(cap, max(least, math.floor(quota))) for quota, cap in zip(exact, caps, strict=True)]
+    while sum(shares) != count:
+        step = 1 if sum(shares) < count else -1
+        movable = [index for index, share in enumerate(shares) if (share < caps[index] if step > 0 else share > least)]
+        best = max(movable, key=lambda index: step * (exact[index] - shares[index]))
+        shares[best] += step
+    return shares

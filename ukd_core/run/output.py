@@ -1,0 +1,65 @@
+"""The run folder: who may write it, and how a run is continued or replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ukd_core.errors import InputError
+from ukd_core.run.recipe import Recipe
+
+NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device"})
+"""Keys that may change when a run is resumed."""
+
+
+def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool) -> None:
+    """Refuse an output folder that this run may not write; writes nothing.
+
+    Raises:
+        InputError: it is a file, not writable, holds something else, or holds a run without leave to touch it.
+    """
+    where = f"output '{folder}'"
+    if overwrite and resume:
+        raise InputError(where, "expected one of --overwrite and --resume, got both")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(where, "expected a folder, got a file")
+    parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(where, f"no permission to write in '{parent}'")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        if resume:
+            raise InputError(where, "expected a run to resume, got none", "Leave out --resume to start it.")
+        return
+    if not (folder / "recipe.yaml").is_file():
+        raise InputError(where, "the folder holds files that are not a run", "Choose another folder.")
+    if not overwrite and not resume:
+        raise InputError(where, "it already holds a run", "Add --overwrite to replace it or --resume to continue it.")
+    if resume:
+        _check_same(folder, recipe, where)
+
+
+def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
+    """Make the run folder with its recipe; called when all input is known to be good."""
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe.write(folder / "recipe.yaml")
+    return folder
+
+
+def finished_metrics(folder: Path) -> dict[str, Any] | None:
+    """The metrics of a complete run, None where it is not complete."""
+    path = folder / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _check_same(folder: Path, recipe: Recipe, where: str) -> None:
+    before = Recipe.read(folder / "recipe.yaml").written()
+    now = recipe.written()
+    different = [key for key in now if key not in NOT_THE_RUN and now[key] != before[key]]
+    if different:
+        raise InputError(where, f"expected the recipe of the run to resume, got another {', '.join(different)}",
+                         "Resume with the same options, or use --overwrite.")

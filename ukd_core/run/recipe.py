@@ -1,0 +1,113 @@
+"""A run written as data: every option of ``ukd distill``, checked, with its default and its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, field_validator
+
+from ukd_core.errors import InputError
+from ukd_core.method import Phase
+from ukd_core.spec import Options, read_options
+
+PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
+
+
+class Recipe(Options):
+    """The keys of a recipe; ``ukd distill`` takes each as an option (``--max-length`` for ``max_length``)."""
+
+    teacher: str = Field(description="Adapter with options (bert:layers=4), folder, hub name, or embedded:minilm")
+    student: str = Field(description="Adapter with options (bilstm:layers=2), folder, or hub name")
+    data: str = Field(description="Folder with train/validation/test files, one file, hub name[:config], "
+                                  "or embedded:reuters-r8")
+    output: str = Field(description="Run folder to write")
+    method: str = Field("universal-kd", description="Preset of phases; see: ukd methods")
+
+    output_space: str = Field("classes", description="What a score means")
+    text_columns: tuple[str, ...] | None = Field(None, description="Column of the texts, or the two columns of a pair")
+    label_column: str | None = Field(None, description="Column of the labels")
+    label_names: tuple[str, ...] | None = Field(None, description="Names of the classes, in the order of their "
+                                                                          "numbers")
+    max_train_rows: int | None = Field(None, ge=1, description="Train on a random sample of this many rows")
+    max_eval_rows: int | None = Field(None, ge=1, description="Evaluate on a random sample of this many rows")
+    max_labels: int | None = Field(None, ge=1, description="Keep this many training labels; the other rows "
+                                                               "count as unlabelled")
+    validation_fraction: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the labelled training rows split off "
+                                                                       "where the data has no validation file")
+    max_length: int = Field(128, ge=3, description="Longest input in tokens")
+
+    teacher_tuning: Literal["auto", "finetune", "probe"] = Field(
+        "auto", description="How a teacher becomes a classifier: train all of it, or fit a probe on the frozen encoder; "
+                            "auto takes a classifier as it is and fine-tunes anything else")
+    teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
+    teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
+    pseudo_head: str = Field("linear", description="Kind of head on every layer")
+    head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
+
+    epochs: float = Field(5.0, gt=0.0, description="Training budget: passes over all training rows")
+    batch_size: int = Field(32, ge=1, description="Rows a training step")
+    learning_rate: float | None = Field(None, gt=0.0, description="Default: what the student's adapter suggests")
+    head_learning_rate: float = Field(1e-3, gt=0.0, description="Learning rate of student heads and projectors")
+    weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay, not on biases and norms")
+    warmup: float = Field(0.1, ge=0.0, lt=1.0, description="Share of each phase with a rising learning rate")
+    group_by_length: bool = Field(True, description="Put rows of like length into one batch")
+    temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
+                                                                     "default: the method's")
+    projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")
+    phases: tuple[Phase, ...] | None = Field(None, description="Phases written out, instead of the method's")
+
+    seed: int = Field(0, ge=0, lt=2**32, description="Of the student's weights, dropout and the order of batches")
+    data_seed: int = Field(0, ge=0, lt=2**32, description="Of the rows and labels that are sampled; "
+                                                          "apart from seed, so that seeds share data and teacher")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the models run")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where a GPU has it, else fp32")
+    plugins: tuple[str, ...] = Field((), description="Plug-in modules to load besides installed ones")
+    plugin_folder: str | None = Field(None, description="Folder of single-file plug-ins")
+    cache: str | None = Field(None, description="Folder for downloads, tuned teachers and teacher answers")
+
+    @field_validator("text_columns", "label_names", "plugins", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls, path: str | Path, **changes: Any) -> Self:
+        """Read a YAML recipe; `changes` win over what it says.
+
+        Raises:
+            InputError: the file is missing, not YAML, or not a recipe.
+        """
+        return cls.make({**_read_yaml(Path(path)), **changes}, where=f"recipe '{path}'")
+
+    @classmethod
+    def make(cls, values: Mapping[str, Any], where: str = "recipe") -> Self:
+        """Check keys and values; a wrong one is an `InputError` of one line."""
+        return read_options(cls, values, where)
+
+    def written(self) -> dict[str, Any]:
+        """All keys with plain values, defaults included; paths that exist are absolute, so that any folder will do."""
+        values = self.model_dump(mode="json")
+        for key in PATH_KEYS:
+            if values[key] is not None and Path(values[key]).exists():
+                values[key] = str(Path(values[key]).resolve())
+        return values
+
+    def write(self, path: Path) -> None:
+        """Write a file that runs again as it is."""
+        path.write_text(yaml.safe_dump(self.written(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    where = f"recipe '{path}'"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(where, "no such file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(where, f"expected a YAML file, got {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(where, f"expected keys and values, got {type(values).__name__}")
+    return values

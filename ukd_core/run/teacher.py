@@ -1,0 +1,97 @@
+"""The teacher made ready: a classifier for the task, fine-tuned here if it is not one yet, and kept for later runs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import set_seed
+
+from ukd_core.errors import InputError
+from ukd_core.layer_source import BuildContext, LayerSource
+from ukd_core.run.files import whole_folder
+from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
+from ukd_core.run.forward import tokenize_split
+from ukd_core.run.phases import Training, train_phases
+
+if TYPE_CHECKING:
+    from ukd_core.plugins import Registry
+    from ukd_core.run.data import TaskData
+    from ukd_core.run.progress import Reporter
+    from ukd_core.run.recipe import Recipe
+    from ukd_core.run.sources import SourcePlan
+
+TEACHER_SEED = 0
+"""The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
+TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "teacher_epochs",
+               "teacher_learning_rate", "precision")
+"""Keys of a recipe that decide a fine-tuned teacher."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher that can answer."""
+
+    source: LayerSource
+    probe: bool
+    """Its classifier is the pseudo head of the last layer, fitted on frozen states."""
+    seconds: float = 0.0
+    """Spent on fine-tuning in this run."""
+
+
+def stored_labels(plan: SourcePlan) -> tuple[str, ...] | None:
+    """What a stored teacher was trained to answer; None where it is no classifier."""
+    return None if plan.location is None else plan.load().label_names
+
+
+def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
+                  reporter: Reporter) -> Teacher:
+    """Take, probe or fine-tune the teacher; fine-tuned weights are read from `cache` where they fit.
+
+    Raises:
+        InputError: the teacher has to learn the task, but no training row has a label.
+    """
+    if plan.location is not None and recipe.teacher_tuning == "auto":
+        source = plan.load()
+        if source.label_names is not None:
+            return Teacher(source, probe=False)
+    if not data.space.is_labelled(torch.as_tensor(data.splits["train"]["label"][:])).any():
+        raise InputError(f"teacher '{plan.text}'", "it is not yet a classifier, and no training row has a label",
+                         "Give a fine-tuned teacher, or some labels.")
+    set_seed(TEACHER_SEED)
+    if plan.location is not None:
+        source = plan.load(data.space)
+    else:
+        context = BuildContext(data.space, data.texts(), None, recipe.max_length, TEACHER_SEED)
+        source = plan.kind.build(plan.options, context)
+    if recipe.teacher_tuning == "probe":
+        return Teacher(source, probe=True)
+    return _finetuned(source, plan, data, recipe, registry, cache, reporter)
+
+
+def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry,
+               cache: Path, reporter: Reporter) -> Teacher:
+    facts = {"teacher": source_facts(source), "data": data_facts(data), "torch": torch.__version__,
+             **{key: getattr(recipe, key) for key in TUNING_KEYS}}
+    entry = cache / "teachers" / fingerprint(facts)
+    if entry.is_dir():
+        reporter.say(f"teacher: reused, fine-tuned before ({entry})")
+        return Teacher(plan.kind.load(entry, plan.kind.Options()), probe=False)
+    reporter.say(f"teacher: fine-tuning '{plan.text}' for this task")
+    start = time.perf_counter()
+    work = entry.with_name(entry.name + ".work")
+    work.mkdir(parents=True, exist_ok=True)
+    rows = {name: tokenize_split(source, split, recipe.max_length) for name, split in data.splits.items()}
+    tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs, "seed": TEACHER_SEED,
+                                       "learning_rate": recipe.teacher_learning_rate})
+    train_phases(Training(source, data, rows, None, tuning, registry, work, reporter),
+                 registry.methods.lookup("none").phases)
+    source.cpu()
+    with whole_folder(entry) as folder:
+        source.save(folder)
+    shutil.rmtree(work, ignore_errors=True)
+    return Teacher(source, probe=False, seconds=time.perf_counter() - start)

@@ -1,0 +1,220 @@
+"""Training: transformers' Trainer with a loss that is a sum of terms, over a student and what the terms own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalPrediction
+
+from ukd_core.layer_source import LayerSource
+from ukd_core.term import Term, TermInput
+
+if TYPE_CHECKING:
+    from ukd_core.output_space import OutputSpace
+    from ukd_core.run.forward import TokenizedRows
+
+
+class RowDataset(Dataset[dict[str, Any]]):
+    """Rows of a split as the student reads them, joined with labels and teacher answers by row number.
+
+    A whole batch is fetched at once, so that nothing but the padding of token ids happens row by row.
+
+    Args:
+        source: The student, which pads.
+        rows: The tokenized split.
+        labels: Encoded labels of the split, shape (rows,) or (rows, C).
+        scores: Teacher answers of the split, shape (rows, T + 1, C), or None.
+        keep: Row numbers that take part; all where None.
+    """
+
+    def __init__(self, source: LayerSource, rows: TokenizedRows, labels: Tensor, scores: Tensor | None = None,
+                 keep: Tensor | None = None) -> None:
+        self.pad = source.pad
+        self.rows = rows
+        self.labels = labels
+        self.scores = scores
+        self.keep = torch.arange(len(rows)) if keep is None else keep
+
+    def __len__(self) -> int:
+        return len(self.keep)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = int(self.keep[index])
+        return {key: values[row] for key, values in self.rows.columns.items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """A batch, padded; called by the data loader."""
+        rows = self.keep[torch.as_tensor(indices)]
+        batch = self.pad(self.rows.take(rows.tolist()))
+        batch["labels"] = self.labels[rows]
+        if self.scores is not None:
+            batch["teacher_scores"] = self.scores[rows]
+        return batch
+
+
+def as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The collator: `RowDataset` gives whole batches."""
+    return batch
+
+
+class DistillationModel(nn.Module):
+    """The student with the terms of a phase; gives the loss in training and the scores in evaluation.
+
+    Args:
+        source: The student.
+        terms: By their name in the log.
+        weights: Of each term, under the same names.
+    """
+
+    def __init__(self, source: LayerSource, terms: Mapping[str, Term], weights: Mapping[str, float],
+                 space: OutputSpace) -> None:
+        super().__init__()
+        self.source = source
+        self.terms = nn.ModuleDict(terms)
+        self.space = space
+        self.weights = [weights[key] for key in terms]
+        self.needs = frozenset(need.removeprefix("student-") for term in terms.values() for need in term.needs
+                               if need.startswith("student-"))
+
+    def forward(self, labels: Tensor | None = None, teacher_scores: Tensor | None = None,
+                **batch: Tensor) -> dict[str, Tensor]:
+        """Score a batch; with labels and in training, also the loss of each term and their weighted sum."""
+        states = self.source(batch, self.needs if self.training else frozenset())
+        if not self.training or labels is None:
+            return {"logits": states.logits}
+        scores = None if teacher_scores is None else teacher_scores.transpose(0, 1)
+        seen = TermInput(states, labels, self.space.is_labelled(labels), scores)
+        losses = torch.stack([term(seen).float() for term in self.terms.values()])
+        return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
+
+
+class DistillationTrainer(Trainer):  # type: ignore[misc]
+    """The engine of every phase; resume, precision, several processes and checkpoints are transformers'."""
+
+    def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset,
+                 validation: RowDataset | None, head_learning_rate: float, callbacks: list[TrainerCallback]) -> None:
+        self.head_learning_rate = head_learning_rate
+        self._term_keys = list(model.terms)
+        self._term_sums: Tensor | None = None
+        self._term_steps = 0
+        space = model.space
+
+        def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+            return dict(evaluate_scores(torch.as_tensor(prediction.predictions),
+                                        torch.as_tensor(prediction.label_ids), space))
+
+        super().__init__(model=model, args=args, data_collator=as_it_is, train_dataset=train,
+                         eval_dataset=validation, compute_metrics=compute_metrics, callbacks=callbacks)
+        self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
+        self.remove_callback(PrinterCallback)
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False,
+                     num_items_in_batch: Any = None) -> Any:
+        """The weighted sum of terms; each term's share is kept on the device until it is logged."""
+        outputs = model(**inputs)
+        losses = outputs["losses"].detach()
+        self._term_sums = losses if self._term_sums is None else self._term_sums + losses
+        self._term_steps += 1
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool,
+                        ignore_keys: list[str] | None = None) -> tuple[None, Tensor, Tensor]:
+        """Scores and labels of an evaluation batch; terms have no part in it."""
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels")
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logits = model(**inputs)["logits"]
+        return None, logits.float(), labels
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW: biases and norms without weight decay, what the terms own with its own learning rate."""
+        if self.optimizer is None:
+            decayed = set(self.get_decay_parameter_names(self.model))
+            groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    groups.setdefault((name.startswith("terms."), name in decayed), []).append(parameter)
+            optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
+            made: torch.optim.Optimizer = optimizer_class(
+                [{"params": parameters, "weight_decay": self.args.weight_decay if decay else 0.0,
+                  "lr": self.head_learning_rate if of_terms else self.args.learning_rate}
+                 for (of_terms, decay), parameters in groups.items()], **options)
+            self.optimizer = made
+        optimizer: torch.optim.Optimizer = self.optimizer
+        return optimizer
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each term since the last log."""
+        if "loss" in logs and self._term_sums is not None:
+            means = (self._term_sums / self._term_steps).tolist()
+            logs.update({f"loss/{key}": mean for key, mean in zip(self._term_keys, means, strict=True)})
+            self._term_sums, self._term_steps = None, 0
+        super().log(logs, start_time)
+
+
+def evaluate_scores(logits: Tensor, labels: Tensor, space: OutputSpace) -> Mapping[str, float]:
+    """Metrics over the labelled rows; empty where no row has a label.
+
+    Args:
+        logits: Shape (rows, C), floating.
+        labels: Encoded, shape (rows,) or (rows, C).
+        space: Meaning of both.
+    """
+    labelled = space.is_labelled(labels)
+    if not labelled.any():
+        return {}
+    return space.metrics(space.predictions(logits[labelled]).numpy(), labels[labelled].numpy())
+
+
+class ProgressToTerms(TrainerCallback):  # type: ignore[misc]
+    """Tells terms (and through them projectors) how far the phase is."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        self.terms = terms
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Before every training step."""
+        for term in self.terms:
+            term.on_progress(state.global_step / max(state.max_steps, 1))
+
+
+class JsonLog(TrainerCallback):  # type: ignore[misc]
+    """Appends what the Trainer logs to the run's log, a JSON object a line."""
+
+    def __init__(self, path: Path, phase: str) -> None:
+        self.path = path
+        self.phase = phase
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
+               logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """After every logging interval and evaluation."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"phase": self.phase, "step": state.global_step, **(logs or {})}) + "\n")
+
+
+class ProgressBar(TrainerCallback):  # type: ignore[misc]
+    """Moves the run's progress bar."""
+
+    def __init__(self, advance: Any) -> None:
+        self.advance = advance
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """After every training step."""
+        self.advance(1)
+
+
+class EvaluateLast(TrainerCallback):  # type: ignore[misc]
+    """The last step of a phase is evaluated and saved, whatever the interval."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """After every training step."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = args.eval_strategy != "no"
+            control.should_save = control.should_log = True
