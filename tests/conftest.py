@@ -10,8 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-for variable in ("UKD_DISABLE_PLUGINS", "UKD_STRICT_PLUGINS", "UKD_TRACE_PLUGINS"):
-    os.environ.pop(variable, None)
+os.environ.pop("UKD_DISABLE_PLUGINS", None)
+os.environ.pop("UKD_STRICT_PLUGINS", None)
+os.environ.pop("UKD_TRACE_PLUGINS", None)
 
 import random
 

@@ -30,7 +30,11 @@ _HOMES = {
     "Term": "term", "TermInput": "term", "TermSetup": "term",
 }
 
-__all__ = ["hookimpl", *_HOMES]
+__all__ = [
+    "Batch", "BuildContext", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase", "Projection",
+    "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec", "distill",
+    "hookimpl", "masked_mean",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ukd_core.errors import DuplicateNameError, PluginError, UnknownNameError
 from ukd_core.spec import nearest
@@ -102,6 +102,11 @@ class Registry:
     """What is broken among the plug-ins that were merely discovered."""
     plugins: tuple[Origin, ...]
     """The plug-ins in use, in the order in which they were loaded."""
+
+    @property
+    def catalogues(self) -> tuple[Catalogue[Any], ...]:
+        """All six, for listings."""
+        return (self.layer_sources, self.pseudo_heads, self.projectors, self.terms, self.output_spaces, self.methods)
 
     def source_for(self, model_type: str) -> type[LayerSource]:
         """Give the adapter that reads a checkpoint; called when a model is loaded without naming its adapter.

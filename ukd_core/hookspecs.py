@@ -1,4 +1,4 @@
-"""The complete extension surface: six hooks, each called once, without arguments, returning classes or presets.
+"""The complete extension surface: six hooks, each called once while plug-ins load, without arguments, returning classes or presets.
 
 A plug-in is a module (or object) with functions marked by `hookimpl`, found through the entry-point group ``ukd``,
 ``--plugin MODULE`` or ``--plugin-folder FOLDER``::
@@ -32,29 +32,29 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 
 @hookspec
 def ukd_register_layer_sources() -> Iterable[type[LayerSource]]:  # type: ignore[empty-body]
-    """Offer encoders, as teachers and as students; called when a model is first looked up."""
+    """Offer encoders, as teachers and as students."""
 
 
 @hookspec
 def ukd_register_pseudo_heads() -> Iterable[type[PseudoHead]]:  # type: ignore[empty-body]
-    """Offer heads that turn a pooled state into scores; called when a head is first looked up."""
+    """Offer heads that turn a pooled state into scores."""
 
 
 @hookspec
 def ukd_register_projectors() -> Iterable[type[Projector]]:  # type: ignore[empty-body]
-    """Offer projectors, which mix teacher layers for each student layer; called when one is first looked up."""
+    """Offer projectors, which mix teacher layers for each student layer."""
 
 
 @hookspec
 def ukd_register_terms() -> Iterable[type[Term]]:  # type: ignore[empty-body]
-    """Offer summands of the loss; called when a term is first looked up."""
+    """Offer summands of the loss."""
 
 
 @hookspec
 def ukd_register_output_spaces() -> Iterable[type[OutputSpace]]:  # type: ignore[empty-body]
-    """Offer meanings of a score; called when a space is first looked up."""
+    """Offer meanings of a score."""
 
 
 @hookspec
 def ukd_register_methods() -> Iterable[Method]:  # type: ignore[empty-body]
-    """Offer presets of phases; called when a method is first looked up."""
+    """Offer presets of phases."""

@@ -117,9 +117,9 @@ def as_whole(value: Any) -> int | None:
     """A whole number (1, 1.0, NumPy's) as `int`; None for everything else, also for booleans and text."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer()):
+    if isinstance(value, Integral):
         return int(value)
-    return None
+    return int(float(value)) if isinstance(value, Real) and float(value).is_integer() else None
 
 
 def _rank(name: str) -> tuple[bool, float, str]:

@@ -45,6 +45,7 @@ class AttentionProjector(Projector):
     name = "attention"
     summary = "each student layer attends to all teacher layers, unit by unit"
     Options = AttentionOptions
+    options: AttentionOptions
 
     def weights(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Softmax of the scores over teacher layers; shapes and dtypes as in `Projector.weights`."""
@@ -63,10 +64,15 @@ class AttentionProjector(Projector):
         if self.options.score == "dot":
             return centred
         # What centring leaves of equal scores is rounding noise, which has no direction either.
-        noise = torch.finfo(stack.dtype).eps ** 0.5 * stack.detach().norm(dim=-1, keepdim=True)
-        return centred / centred.norm(dim=-1, keepdim=True).maximum(noise.clamp(min=MIN_NORM))
+        noise = torch.finfo(stack.dtype).eps ** 0.5 * _norm(stack.detach())
+        return centred / _norm(centred).maximum(noise.clamp(min=MIN_NORM))
 
     def _centres(self, width: int) -> bool:
         if self.options.centre == "auto":
             return width > 1 and (self.setup is None or self.setup.shift_invariant)
         return bool(self.options.centre)
+
+
+def _norm(stack: Tensor) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(stack, dim=-1, keepdim=True)
+    return norm

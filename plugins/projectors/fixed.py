@@ -43,6 +43,7 @@ class FixedProjector(Projector):
     name = "fixed"
     summary = "a map of layers chosen before training: skip, last, uniform or listed pairs"
     Options = FixedOptions
+    options: FixedOptions
     exceptions = MappingProxyType({
         "check_teacher_permutation": "the map goes by the position of a teacher layer, not by what it says",
     })

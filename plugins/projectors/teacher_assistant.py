@@ -37,6 +37,7 @@ class TeacherAssistantProjector(Projector):
     name = "teacher-assistant"
     summary = "attention over the teacher's layers, which join from shallow to deep"
     Options = TeacherAssistantOptions
+    options: TeacherAssistantOptions
     exceptions = MappingProxyType({
         "check_teacher_permutation": "which layers take part goes by their depth while the schedule runs",
     })

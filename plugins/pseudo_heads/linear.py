@@ -36,5 +36,5 @@ class LinearHead(PseudoHead):
     def absorb_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
         """Fold x -> (x - mean) / deviation into the weights: W / deviation and b - W (mean / deviation)."""
         weight = self.linear.weight / deviation.to(self.linear.weight)
-        self.linear.bias -= weight @ mean.to(weight)
+        self.linear.bias.sub_(weight @ mean.to(weight))
         self.linear.weight.copy_(weight)

@@ -46,6 +46,7 @@ class LayerKDTerm(Term):
     name = "layer-kd"
     summary = "Universal-KD: every student layer matches a mixture of teacher layers in the output space"
     Options = LayerKDOptions
+    options: LayerKDOptions
     needs = frozenset({"teacher-scores"})
 
     def __init__(self, options: Any, setup: TermSetup) -> None:

@@ -36,6 +36,7 @@ class LogitKDTerm(Term):
     name = "logit-kd"
     summary = "T²·KL of the final scores, against the classifier or a mixture of pseudo heads"
     Options = LogitKDOptions
+    options: LogitKDOptions
     needs = frozenset({"teacher-scores"})
 
     def __init__(self, options: Any, setup: TermSetup) -> None:

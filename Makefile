@@ -1,0 +1,35 @@
+# Everything is set up on first use in .venv; python3 (3.11 or newer), pip and make must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format test-thorough clean
+
+demo: $(READY)  ## few labels, much unlabelled text: one table in a few minutes
+	$(BIN)/ukd demo
+
+test: $(READY)  ## fast tests first, then whole runs
+	$(BIN)/python -m pytest tests --ignore=tests/integration -q
+	$(BIN)/python -m pytest tests/integration -q
+
+check: $(READY)  ## style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest tests/test_architecture.py -q
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+
+test-thorough: $(READY)  ## ten times the examples for every law
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/properties -q
+
+# torch comes first and pinned: a plain `torch` would bring gigabytes of GPU libraries where a CPU build is at hand.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

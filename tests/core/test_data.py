@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from ukd_plugins.output_spaces.classes import ClassesSpace
+from ukd_plugins.output_spaces.multilabel import MultilabelSpace
+from ukd_plugins.output_spaces.regression import RegressionSpace
+
+from ukd_core.errors import InputError
+from ukd_core.output_space import OutputSpace
+from ukd_core.run.data import RawData, encode_data, read_data
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "task"
+    made.mkdir()
+    return made
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def read(source: Path | str, **options) -> RawData:
+    cache = Path(source).parent / "cache" if isinstance(source, Path) else None
+    return read_data(str(source), cache=cache, **options)
+
+
+def refusal(source: Path | str, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        read(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def many(rows: int, classes: int = 3) -> str:
+    return "text,label\n" + "".join(f"text {row},{'abcdef'[row % classes]}\n" for row in range(rows))
+
+
+# Formats
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("train.csv", 'text,label\n"one, two",pos\n"say ""hi""",neg\n'),
+    ("train.tsv", 'text\tlabel\n"one, two"\tpos\n"say ""hi"""\tneg\n'),
+    ("train.jsonl", '{"text": "one, two", "label": "pos"}\n{"text": "say \\"hi\\"", "label": "neg"}\n'),
+    ("train.json", '[{"text": "one, two", "label": "pos"}, {"text": "say \\"hi\\"", "label": "neg"}]'),
+    ("Train.CSV", '\ufeffText,Label\r\n"one, two",pos\r\n"say ""hi""",neg\r\n'),
+])
+def test_each_text_format_gives_the_same_rows(folder, name, text):
+    write(folder / name, text)
+    train = read(folder, validation_fraction=0).splits["train"]
+    assert train[:] == {"text": ["one, two", 'say "hi"'], "label": ["pos", "neg"], "row": [0, 1]}
+
+
+def test_parquet_with_declared_classes_gives_names(folder):
+    features = datasets.Features({"sentence": datasets.Value("string"),
+                                  "label": datasets.ClassLabel(names=["no", "yes"])})
+    table = datasets.Dataset.from_dict({"sentence": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
+    table.to_parquet(folder / "train.parquet")
+    raw = read(folder, validation_fraction=0)
+    assert raw.splits["train"]["label"][:] == ["yes", "no", None]
+    assert raw.label_names == ("no", "yes")
+
+
+def test_all_split_names_of_a_folder_are_read(folder):
+    write(folder / "train.csv", many(6))
+    write(folder / "dev.jsonl", '{"text": "d", "label": "a"}\n')
+    write(folder / "test.tsv", "text\tlabel\nt\tb\n")
+    write(folder / "unlabeled.csv", "text,label\nu,c\n")
+    write(folder / "notes.md", "not data")
+    raw = read(folder)
+    assert list(raw.splits) == ["train", "validation", "test"]
+    assert raw.splits["validation"]["text"][:] == ["d"]
+    assert raw.splits["test"]["label"][:] == ["b"]
+    assert raw.splits["train"][-1] == {"text": "u", "label": None, "row": 6}
+
+
+def test_unquoted_tab_files_keep_their_quotes(folder):
+    write(folder / "train.tsv", 'text\tlabel\n"Yes," he said\t1\n" open quote\t0\nplain "x"\t1\n')
+    assert read(folder, validation_fraction=0).splits["train"]["text"][:] == [
+        '"Yes," he said', '" open quote', 'plain "x"']
+
+
+def test_texts_stand_as_written_and_missing_ones_are_empty(folder):
+    write(folder / "train.csv", "text,label\nNone,a\n007,b\n1e5,a\n,b\n")
+    assert read(folder, validation_fraction=0).splits["train"]["text"][:] == ["None", "007", "1e5", ""]
+    (folder / "train.csv").unlink()
+    write(folder / "train.jsonl", '{"text": null, "label": 0}\n{"text": "x", "label": 1}\n')
+    assert read(folder, validation_fraction=0).splits["train"]["text"][:] == ["", "x"]
+
+
+def test_numbers_as_texts_become_text(folder):
+    write(folder / "train.jsonl", '{"text": 7, "label": 0}\n{"text": 8, "label": 1}\n')
+    assert read(folder, validation_fraction=0).splits["train"]["text"][:] == ["7", "8"]
+
+
+def test_a_changed_file_is_read_anew(folder):
+    write(folder / "train.csv", "text,label\na,x\nb,y\n")
+    read(folder)
+    write(folder / "train.csv", "text,label\nc,x\nd,y\n")
+    assert read(folder, validation_fraction=0).splits["train"]["text"][:] == ["c", "d"]
+
+
+# Columns
+
+
+@pytest.mark.parametrize(("columns", "expected"), [
+    ("sentence1,sentence2", ("sentence1", "sentence2")),
+    ("question,sentence", ("question", "sentence")),
+    ("question1,question2", ("question1", "question2")),
+    ("premise,hypothesis", ("premise", "hypothesis")),
+    ("question,answer", ("question", "answer")),
+    ("text_pair,text", ("text", "text_pair")),
+    ("idx,sentence", ("sentence",)),
+    ("idx,Text", ("Text",)),
+])
+def test_text_columns_are_found_by_name(folder, columns, expected):
+    write(folder / "train.csv", f"{columns},label\n{columns},x\n{columns},y\n")
+    raw = read(folder, validation_fraction=0)
+    row = raw.splits["train"][0]
+    assert tuple(row[key] for key in ("text", "pair") if key in row) == expected
+    assert raw.pairs == (len(expected) == 2)
+
+
+def test_columns_can_be_named(folder):
+    write(folder / "train.csv", "text,label,body,Kind\nno,0,yes,a\nno,1,yes,b\n")
+    raw = read(folder, text_columns=["body"], label_column="kind", validation_fraction=0)
+    assert raw.splits["train"][:] == {"text": ["yes", "yes"], "label": ["a", "b"], "row": [0, 1]}
+
+
+@pytest.mark.parametrize("name", ["label", "Labels", "category", "CLASS", "target"])
+def test_label_columns_are_found_by_name(folder, name):
+    write(folder / "train.csv", f"text,{name}\na,x\nb,y\n")
+    assert read(folder, validation_fraction=0).splits["train"]["label"][:] == ["x", "y"]
+
+
+def test_the_first_label_name_in_the_documented_order_wins(folder):
+    write(folder / "train.csv", "text,target,label\na,1,x\nb,2,y\n")
+    assert read(folder, validation_fraction=0).splits["train"]["label"][:] == ["x", "y"]
+
+
+def test_training_rows_without_a_label_column_are_unlabelled(folder):
+    write(folder / "train.csv", "text\na\nb\n")
+    write(folder / "validation.csv", "text,label\na,x\nb,y\n")
+    data = encode_data(read(folder), ClassesSpace)
+    assert data.splits["train"]["label"][:] == [-100, -100]
+    assert data.splits["validation"]["label"][:] == [0, 1]
+
+
+# Labels in the file
+
+
+def test_missing_labels_of_every_kind(folder):
+    write(folder / "train.csv", "text,label\na,1\nb,\nc,-1\nd,0\n")
+    write(folder / "test.csv", "text,label\na,-1\nb,-1\n")
+    raw = read(folder, validation_fraction=0)
+    assert raw.splits["train"]["label"][:] == [1, None, None, 0]
+    assert raw.splits["test"]["label"][:] == [None, None]
+
+
+def test_minus_one_among_other_integers_is_announced(folder, caplog):
+    write(folder / "train.csv", "text,label\na,1\nb,-1\nc,0\n")
+    with caplog.at_level(logging.WARNING):
+        read(folder, validation_fraction=0)
+    assert caplog.messages == [f"data '{folder}': 1 rows of split 'train' have the label -1 and count as unlabelled; "
+                               "if -1 is a class, name it with a word"]
+
+
+# Validation split and samples
+
+
+def test_a_validation_split_is_taken_from_labelled_rows_in_proportion(tmp_path):
+    rows = [f"{row},{'a' if row < 60 else 'b' if row < 90 else ''}" for row in range(120)]
+    file = write(tmp_path / "rows.csv", "text,label\n" + "\n".join(rows) + "\n")
+    raw = read(file, validation_fraction=0.2)
+    held = raw.splits["validation"]
+    assert Counter(held["label"]) == {"a": 12, "b": 6}
+    train = raw.splits["train"]
+    assert sorted([*map(int, held["text"]), *map(int, train["text"])]) == list(range(120))
+    for split in (held, train):
+        assert list(map(int, split["text"])) == sorted(map(int, split["text"]))
+        assert split["row"][:] == list(range(len(split)))
+
+
+def test_the_validation_split_leaves_each_class_a_training_row(tmp_path):
+    file = write(tmp_path / "rows.csv", "text,label\na,x\nb,x\nc,x\nd,y\n")
+    raw = read(file, validation_fraction=0.9)
+    assert sorted(raw.splits["train"]["label"]) == ["x", "y"]
+    assert raw.splits["validation"]["label"][:] == ["x", "x"]
+
+
+def test_no_validation_split_where_none_is_wanted_or_there_is_one_or_nothing_is_labelled(folder):
+    write(folder / "train.csv", many(20))
+    assert list(read(folder, validation_fraction=0).splits) == ["train"]
+    write(folder / "test.csv", many(5))
+    assert set(read(folder).splits) == {"train", "validation", "test"}
+    assert len(read(folder).splits["test"]) == 5
+    write(folder / "valid.csv", many(4))
+    raw = read(folder)
+    assert (len(raw.splits["train"]), len(raw.splits["validation"])) == (20, 4)
+    (folder / "valid.csv").unlink()
+    write(folder / "train.csv", "text\na\nb\n")
+    write(folder / "test.csv", "text\na\nb\n")
+    assert list(read(folder).splits) == ["train", "test"]
+
+
+def test_samples_keep_the_order_and_follow_the_seed(folder):
+    write(folder / "train.csv", many(60))
+    write(folder / "validation.csv", many(30))
+    write(folder / "test.csv", many(30))
+
+    def sample(seed: int) -> list[list[int]]:
+        raw = read(folder, max_train_rows=20, max_eval_rows=10, seed=seed)
+        return [[int(text.split()[1]) for text in raw.splits[split]["text"]]
+                for split in ("train", "validation", "test")]
+
+    first = sample(1)
+    assert [len(rows) for rows in first] == [20, 10, 10]
+    assert all(rows == sorted(set(rows)) for rows in first)
+    assert sample(1) == first != sample(2)
+    assert read(folder, max_train_rows=20).splits["train"]["row"][:] == list(range(20))
+
+
+def test_max_labels_keeps_every_row_and_so_many_labels(folder):
+    write(folder / "train.csv", "text,label\n" + "".join(f"t{row},{'ab'[row % 10 == 0]}\n" for row in range(100)))
+    raw = read(folder, max_labels=20, validation_fraction=0)
+    labels = raw.splits["train"]["label"][:]
+    assert len(labels) == 100
+    assert Counter(labels) == {"a": 18, "b": 2, None: 80}
+    assert raw.splits["train"]["text"][:] == [f"t{row}" for row in range(100)]
+    assert all(label in (None, "ab"[row % 10 == 0]) for row, label in enumerate(labels))
+
+
+# Encoding
+
+
+def test_encoded_data_of_classes(folder):
+    write(folder / "train.csv", "sentence1,sentence2,label\na,b,yes\nc,d,no\ne,f,\n")
+    write(folder / "validation.csv", "sentence1,sentence2,label\na,b,YES\n")
+    data = encode_data(read(folder), ClassesSpace)
+    assert data.space == ClassesSpace(["no", "yes"])
+    assert data.splits["train"].column_names == ["text", "pair", "row", "label"]
+    assert torch.as_tensor(data.splits["train"]["label"][:]).tolist() == [1, 0, -100]
+    assert data.splits["validation"]["label"][:] == [1]
+    assert data.texts() == ["a", "c", "e", "b", "d", "f"]
+
+
+def test_texts_of_single_texts(folder):
+    write(folder / "train.csv", many(3))
+    assert encode_data(read(folder, validation_fraction=0), ClassesSpace).texts() == ["text 0", "text 1", "text 2"]
+
+
+def test_encoded_data_of_regression(folder):
+    write(folder / "train.csv", "text,label\na,2.5\nb,\nc,5\n")
+    data = encode_data(read(folder, validation_fraction=0), RegressionSpace)
+    labels = torch.as_tensor(data.splits["train"]["label"][:])
+    assert labels.is_floating_point()
+    assert labels.isnan().tolist() == [False, True, False]
+    assert labels[[0, 2]].tolist() == [2.5, 5.0]
+
+
+def test_encoded_data_of_many_labels(folder):
+    lines = [{"text": "a", "label": ["x", "y"]}, {"text": "b", "label": []}, {"text": "c", "label": None}]
+    write(folder / "train.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    data = encode_data(read(folder, validation_fraction=0), MultilabelSpace)
+    labels = torch.as_tensor(data.splits["train"]["label"][:])
+    assert labels[:2].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert labels[2].isnan().all()
+
+
+def test_a_teacher_makes_labels_unnecessary(folder):
+    write(folder / "train.csv", "text\na\nb\n")
+    data = encode_data(read(folder), ClassesSpace, teacher_labels=("neg", "pos"))
+    assert data.space.labels == ("neg", "pos")
+    assert data.splits["train"]["label"][:] == [-100, -100]
+
+
+def encode_refusal(folder: Path, space: type = ClassesSpace, **options) -> str:
+    raw = read(folder, validation_fraction=0)
+    with pytest.raises(InputError) as caught:
+        encode_data(raw, space, **options)
+    return str(caught.value)
+
+
+def test_no_label_and_no_teacher(folder):
+    write(folder / "train.csv", "text\na\n")
+    assert encode_refusal(folder) == (f"data '{folder}': no row has a label. Name the label column, or give a teacher "
+                                      "that was trained on this task: it can label the rows.")
+
+
+def test_one_class_only(folder):
+    write(folder / "train.csv", "text,label\na,x\nb,x\n")
+    write(folder / "test.csv", "text,label\na,x\nb,y\n")
+    assert encode_refusal(folder, label_names=("x", "y")) == (
+        f"data '{folder}': expected at least two classes in the training rows, got only 'x'. "
+        "Check the label column, or keep more labels.")
+
+
+def test_an_unknown_label_is_named_with_its_row(folder):
+    write(folder / "train.csv", many(6))
+    write(folder / "test.csv", "text,label\na,a\nb,\nc,maybe\n")
+    assert encode_refusal(folder) == (
+        f"data '{folder}', split 'test', row 2: label 'maybe' is none of ['a', 'b', 'c']. "
+        "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
+
+
+def test_a_word_among_the_numbers_of_a_regression(folder):
+    write(folder / "train.csv", "text,label\na,1.5\nb,high\n")
+    assert encode_refusal(folder, RegressionSpace) == (
+        f"data '{folder}', split 'train', row 1: label 'high' is not a finite number. "
+        "Correct it, or name another label column.")
+
+
+# Refusals
+
+
+def test_a_missing_file_offers_the_nearest(folder):
+    write(folder / "train.csv", many(3))
+    assert refusal(folder / "trian.csv") == (
+        f"data '{folder}/trian.csv': there is no such file or folder. Did you mean 'train.csv'? Available: train.csv. "
+        "Hub names are written org/name.")
+
+
+def test_a_missing_folder(folder):
+    assert refusal(folder / "a" / "b.csv") == (
+        f"data '{folder}/a/b.csv': there is no such file or folder. There is no folder '{folder}/a' either.")
+
+
+def test_what_lies_in_a_folder_that_exists_is_no_hub_name(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert refusal("task/sst2") == ("data 'task/sst2': there is no such file or folder. Available: none. "
+                                    "Hub names are written org/name.")
+
+
+def test_a_folder_without_training_rows(folder):
+    write(folder / "trainset.csv", many(3))
+    assert refusal(folder) == (f"data '{folder}': expected a file train with one of the endings .csv, .tsv, .jsonl, "
+                               ".json, .parquet, got trainset.csv. Rename the training file.")
+
+
+def test_two_files_for_one_split(folder):
+    for name in ("train.csv", "dev.csv", "validation.csv"):
+        write(folder / name, many(3))
+    assert refusal(folder) == (f"data '{folder}': expected one file for split 'validation', got dev.csv and "
+                               "validation.csv. Keep one of them.")
+
+
+def test_an_unknown_ending(folder):
+    file = write(folder / "rows.xlsx", "x")
+    assert refusal(file) == (f"data '{file}': expected a file ending in .csv, .tsv, .jsonl, .json, .parquet, "
+                             "got 'rows.xlsx'.")
+
+
+@pytest.mark.parametrize("text", ["text,label\n", ""])
+@pytest.mark.parametrize("name", ["train.csv", "test.csv"])
+def test_a_split_without_rows(folder, name, text):
+    write(folder / "train.csv", many(3))
+    file = write(folder / name, text)
+    assert refusal(folder) == (f"data '{file}': split '{file.stem}' has no rows. Remove the file, or put rows into it.")
+
+
+def test_an_empty_json_file(folder):
+    file = write(folder / "train.jsonl", "")
+    assert refusal(folder) == f"data '{file}': split 'train' has no rows. Remove the file, or put rows into it."
+
+
+def test_a_parquet_file_without_rows(folder):
+    datasets.Dataset.from_dict({"text": [], "label": []}).to_parquet(folder / "train.parquet")
+    assert refusal(folder).endswith("split 'train' has no rows. Remove the file, or put rows into it.")
+
+
+@pytest.mark.parametrize(("name", "text", "reason"), [
+    ("train.csv", 'text,label\na,"x\nb,y\n', "csv file, got an error: Error tokenizing data"),
+    ("train.csv", "text,label\na,x\nb, c,y\n", "csv file, got an error: Error tokenizing data"),
+    ("train.csv", "text,label\na, b,x\nb, c,y\n", "csv file, got an error: Length of header or names does not match"),
+    ("train.jsonl", '{"text": "a", "label": 0}\n{"text": \n', "jsonl file, got an error: JSON parse error"),
+    ("train.json", "[1, 2", "json file, got an error: "),
+    ("train.parquet", "no parquet", "parquet file, got an error: Parquet magic bytes not found in footer"),
+])
+def test_a_broken_file_is_named_with_the_reason(folder, name, text, reason, caplog, capfd):
+    file = write(folder / name, text)
+    message = refusal(folder)
+    assert message.startswith(f"data '{file}': expected a readable {reason}")
+    assert not caplog.messages
+    assert capfd.readouterr() == ("", "")
+
+
+def test_surplus_fields_are_refused_even_where_warnings_are_not_shown(folder):
+    write(folder / "train.csv", "text,label\na, b,x\nb, c,y\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "Length of header or names does not match" in refusal(folder)
+
+
+def test_bytes_that_are_no_text(folder):
+    (folder / "train.csv").write_bytes("text,label\ncafé,x\n".encode("latin-1"))
+    assert refusal(folder).startswith(f"data '{folder}/train.csv': expected a readable csv file, got an error: 'utf-8'")
+
+
+def test_a_column_twice(folder):
+    file = write(folder / "train.csv", "text,label,text\na,b,c\n")
+    assert refusal(folder) == f"data '{file}': the column 'text' is there twice. Give each column a name of its own."
+
+
+def test_no_text_column(folder):
+    write(folder / "train.csv", "id,label\n1,a\n")
+    assert refusal(folder) == (f"data '{folder}': expected a text column (text, sentence, or a pair such as sentence1 "
+                               "and sentence2), got the columns id, label. Name one or two with --text-columns.")
+
+
+@pytest.mark.parametrize("option", [{"text_columns": ["txt"]}, {"label_column": "txt"}])
+def test_a_named_column_that_is_not_there(folder, option):
+    write(folder / "train.csv", many(3))
+    assert refusal(folder, **option) == (f"data '{folder}': split 'train' has no column 'txt'. Did you mean 'text'? "
+                                         "Available: label, text.")
+
+
+def test_another_split_without_the_text_column(folder):
+    write(folder / "train.csv", many(3))
+    write(folder / "test.csv", "sentence,label\na,a\n")
+    assert refusal(folder) == f"data '{folder}': split 'test' has no column 'text'. Available: label, sentence."
+
+
+def test_one_column_for_text_and_label(folder):
+    write(folder / "train.csv", many(3))
+    assert refusal(folder, label_column="text") == (
+        f"data '{folder}': the column 'text' cannot be both text and label. Name another column.")
+
+
+def test_lists_are_no_texts(folder):
+    write(folder / "train.jsonl", '{"text": ["a", "b"], "label": 1}\n')
+    assert refusal(folder) == (f"data '{folder}': expected text in column 'text', got a list in row 0 of split "
+                               "'train'. Name a column of texts with --text-columns.")
+
+
+@pytest.mark.parametrize(("option", "problem"), [
+    ({"text_columns": []}, "expected one text column, or two for pairs, got 0."),
+    ({"text_columns": ["a", "b", "c"]}, "expected one text column, or two for pairs, got 3."),
+    ({"validation_fraction": 1.0}, "expected 0 ≤ validation_fraction < 1, got 1.0."),
+    ({"max_labels": 0}, "expected max_labels of at least 1, got 0. Leave it out to keep everything."),
+])
+def test_options_out_of_range(folder, option, problem):
+    assert refusal(folder, **option) == f"data '{folder}': {problem}"
+
+
+def test_a_hub_name_without_a_network(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    message = refusal("no-such-organisation/no-such-data:config")
+    assert message.startswith("data 'no-such-organisation/no-such-data:config': there is no such file or folder, and "
+                              "the hub gave nothing: ")
+    assert message.endswith("Check the name and the network, or give a folder with train and validation files.")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_hub_data_set(monkeypatch, tmp_path):
+    # The hub is replaced at the library's own door; what it would give is a DatasetDict.
+    asked = []
+
+    def load(name: str, config: str | None, cache_dir: str | None) -> datasets.DatasetDict:
+        asked.append((name, config, cache_dir))
+        part = {"premise": ["p", "q"], "hypothesis": ["h", "i"], "label": [1, 0]}
+        made = {name: datasets.Dataset.from_dict(part) for name in ("train", "validation_mismatched", "unsupervised")}
+        for name in ("validation_matched", "validation", "dev"):
+            made[name] = datasets.Dataset.from_dict({**part, "premise": [name, name]})
+        return datasets.DatasetDict(made)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    raw = read_data("nyu-mll/glue:mnli", cache=tmp_path)
+    assert asked == [("nyu-mll/glue", "mnli", str(tmp_path / "datasets"))]
+    assert {split: table["label"][:] for split, table in raw.splits.items()} == {
+        "train": [1, 0, None, None], "validation": [1, 0]}
+    assert raw.splits["validation"]["text"][:] == ["validation", "validation"]
+
+
+def test_a_hub_data_set_without_training_rows(monkeypatch):
+    part = datasets.DatasetDict({"holdout": datasets.Dataset.from_dict({"text": ["a"]})})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: part)
+    assert refusal("org/name") == "data 'org/name': expected a split 'train', got holdout."
+
+
+def test_a_hub_split_without_rows(monkeypatch):
+    parts = {"train": {"text": ["a"], "label": [0]}, "test": {"text": [], "label": []}}
+    found = datasets.DatasetDict({split: datasets.Dataset.from_dict(part) for split, part in parts.items()})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
+    assert refusal("org/name") == "data 'org/name': split 'test' has no rows. Remove the file, or put rows into it."
+
+
+def test_a_space_that_words_its_own_refusal(folder):
+    class Refusing(OutputSpace):
+        name = problem_type = "refusing"
+        missing = None
+        label_names = classmethod(lambda cls, values: ("a", "b"))
+        encode = is_labelled = label_loss = divergence = predictions = describe = metrics = lambda self, *_: None
+
+        def __init__(self, labels):
+            raise InputError("space", "expected other names")
+
+    write(folder / "train.csv", many(3))
+    assert encode_refusal(folder, Refusing) == "space: expected other names."

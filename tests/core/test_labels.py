@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+
+import datasets
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ukd_plugins.output_spaces.classes import ClassesSpace
+from ukd_plugins.output_spaces.multilabel import MultilabelSpace
+from ukd_plugins.output_spaces.regression import RegressionSpace
+
+from ukd_core.errors import InputError
+from ukd_core.output_space import OutputSpace
+from ukd_core.run.data import RawData, TaskData, encode_data
+from ukd_core.run.labels import clean_labels, stratified
+
+
+def encode(labels: list, space: type[OutputSpace] = ClassesSpace, *, declared: tuple[str, ...] | None = None,
+           validation: list | None = None, **options) -> TaskData:
+    parts = {"train": labels, **({"validation": validation} if validation else {})}
+    splits = {split: datasets.Dataset.from_dict({"text": ["t"] * len(part), "label": part, "row": range(len(part))})
+              for split, part in parts.items()}
+    return encode_data(RawData(splits, declared, pairs=False), space, **options)
+
+
+def refusal(labels: list, space: type[OutputSpace] = ClassesSpace, **options) -> str:
+    with pytest.raises(InputError) as caught:
+        encode(labels, space, **options)
+    return str(caught.value)
+
+
+# A label column
+
+
+@pytest.mark.parametrize(("column", "expected"), [
+    (["a", " b ", "", None], ["a", "b", None, None]),
+    (["1", "0", ""], [1, 0, None]),
+    (["1.5", "-2", "nan"], [1.5, -2.0, None]),
+    (["1", "nan", "0"], [1, None, 0]),
+    (["nan", "pasta"], ["nan", "pasta"]),
+    (["01", "10"], ["01", "10"]),
+    (["1_0", "2"], ["1_0", "2"]),
+    (["infinity", "1"], ["infinity", "1"]),
+    ([1.0, math.nan, 0.0], [1, None, 0]),
+    ([1.0, 0.5], [1.0, 0.5]),
+    ([-1, -1], [None, None]),
+    ([2, -1, 0], [2, None, 0]),
+    ([-1.0, -1.0], [None, None]),
+    ([-1.0, 0.5], [-1.0, 0.5]),
+    ([True, False, None], ["True", "False", None]),
+    ([["a", "b"], [], None], [["a", "b"], [], None]),
+    ([None, None], [None, None]),
+])
+def test_labels_of_a_column(column, expected):
+    cleaned = clean_labels(column)
+    assert cleaned == expected or str(cleaned) == str(expected)
+    assert [type(label) for label in cleaned] == [type(label) for label in expected]
+
+
+def test_labels_of_a_declared_column_are_names():
+    assert clean_labels([1, -1, 0, None], ["no", "yes"]) == ["yes", None, "no", None]
+    assert clean_labels([[0, 1], []], ["no", "yes"]) == [["no", "yes"], []]
+
+
+# Who names the labels
+
+
+def test_values_name_the_labels_where_nobody_does():
+    data = encode(["b", "a", None])
+    assert data.space.labels == ("a", "b")
+    assert data.splits["train"]["label"][:] == [1, 0, -100]
+
+
+def test_declared_classes_win_over_values():
+    assert encode(["b", "a"], declared=("b", "a", "c")).space.labels == ("b", "a", "c")
+
+
+def test_the_teacher_wins_over_declared_classes():
+    data = encode(["entailment", "neutral", "contradiction"], declared=("entailment", "neutral", "contradiction"),
+                  teacher_labels=("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))
+    assert data.space.labels == ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")
+    assert data.splits["train"]["label"][:] == [2, 1, 0]
+
+
+def test_the_user_wins_over_the_teacher():
+    data = encode(["good", "bad"], label_names=("bad", "good"), teacher_labels=("NEG", "POS"))
+    assert data.space.labels == ("bad", "good")
+    assert data.splits["train"]["label"][:] == [1, 0]
+
+
+def test_a_teacher_may_know_more_classes_than_the_data_shows():
+    data = encode(["b", "d"], teacher_labels=("d", "c", "b", "a"))
+    assert data.splits["train"]["label"][:] == [2, 0]
+
+
+def test_letter_case_counts_where_two_names_differ_in_nothing_else():
+    assert encode(["a", "A"]).splits["train"]["label"][:] == [1, 0]
+    assert refusal(["Ab", "ab"], teacher_labels=("Ab", "aB")).startswith(
+        "data, split 'train', row 1: label 'ab' is none of ['Ab', 'aB'].")
+
+
+def test_whole_numbers_are_positions_in_the_teachers_labels(caplog):
+    with caplog.at_level(logging.INFO):
+        data = encode([1, 0, 2], teacher_labels=("neg", "neu", "pos"))
+    assert data.space.labels == ("neg", "neu", "pos")
+    assert data.splits["train"]["label"][:] == [1, 0, 2]
+    assert caplog.messages == ["data: whole numbers are read as positions in the teacher's labels: neg, neu, pos"]
+
+
+def test_whole_numbers_are_positions_of_a_nameless_teacher():
+    data = encode([1, 0], teacher_labels=("LABEL_0", "LABEL_1"))
+    assert data.space.labels == ("LABEL_0", "LABEL_1")
+    assert data.splits["train"]["label"][:] == [1, 0]
+
+
+def test_declared_classes_name_the_positions_of_a_nameless_teacher():
+    data = encode(["no", "yes"], declared=("yes", "no"), teacher_labels=("LABEL_0", "LABEL_1"))
+    assert data.space.labels == ("yes", "no")
+    assert data.splits["train"]["label"][:] == [1, 0]
+
+
+def test_the_user_names_the_positions_of_a_nameless_teacher():
+    data = encode(["no", "yes"], label_names=("yes", "no"), teacher_labels=("LABEL_0", "LABEL_1"))
+    assert data.splits["train"]["label"][:] == [1, 0]
+
+
+def test_a_regression_has_no_class_names():
+    data = encode([0.5, 3], RegressionSpace, teacher_labels=("LABEL_0",))
+    assert data.space.labels == ("score",)
+    assert data.splits["train"]["label"][:] == [0.5, 3.0]
+
+
+def test_lists_are_matched_item_by_item():
+    data = encode([["Spam", "urgent"], ["URGENT"]], MultilabelSpace, teacher_labels=("urgent", "spam"))
+    assert data.splits["train"]["label"][:] == [[1.0, 1.0], [1.0, 0.0]]
+
+
+def test_names_come_from_another_split_where_training_rows_are_unlabelled():
+    data = encode([None, None], validation=["b", "a"])
+    assert data.space.labels == ("a", "b")
+    assert data.splits["validation"]["label"][:] == [1, 0]
+
+
+# Names that contradict each other
+
+
+REMEDY = "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any."
+
+
+def test_a_label_that_the_teacher_does_not_know():
+    assert refusal(["pos", "negativ"], teacher_labels=("negative", "pos")) == (
+        "data, split 'train', row 1: label 'negativ' is none of ['negative', 'pos']. "
+        "Did you mean 'negative'? " + REMEDY)
+
+
+def test_a_position_beyond_the_teachers_classes():
+    assert refusal([0, 1, 2], teacher_labels=("LABEL_0", "LABEL_1")) == (
+        "data, split 'train', row 2: label 2 is none of ['LABEL_0', 'LABEL_1']. " + REMEDY)
+
+
+def test_a_number_is_no_position_where_the_names_are_other_numbers():
+    assert refusal([5, 7], validation=[0]) == (
+        "data, split 'validation', row 0: label 0 is none of ['5', '7']. " + REMEDY)
+
+
+def test_words_and_a_nameless_teacher():
+    assert refusal(["yes", "no"], teacher_labels=("LABEL_0", "LABEL_1")) == (
+        "data: the labels are words (no, yes) but the teacher only has positions (LABEL_0, LABEL_1). "
+        "Give --label-names in the order of the teacher's classes.")
+
+
+def test_the_teachers_names_in_another_order():
+    assert refusal(["yes", "no"], label_names=("yes", "no"), teacher_labels=("No", "Yes")) == (
+        "data: expected --label-names in the teacher's order (No, Yes), got yes, no. "
+        "Leave --label-names out: the teacher's names are used.")
+
+
+def test_another_number_of_names_than_the_teacher_has_classes():
+    assert refusal(["yes", "no"], label_names=("yes", "no", "so"), teacher_labels=("No", "Yes")) == (
+        "data: expected 2 labels, one for each class of the teacher (No, Yes), got 3 (yes, no, so). "
+        "Choose a teacher of this task, or tune one here.")
+
+
+def test_a_name_twice():
+    assert refusal(["a", "b"], label_names=("a", "b", "a")) == (
+        "data: the label name 'a' is given twice. Give each class a name of its own.")
+
+
+def test_a_single_class():
+    assert refusal(["a", "a"]) == "data: expected at least two classes, got 1 (a). Check the label column."
+
+
+def test_values_and_names_that_the_space_refuses():
+    class Pairs(OutputSpace):
+        name = "pairs"
+        problem_type = "pairs"
+        missing = None
+        label_names = classmethod(lambda cls, values: (_ for _ in ()).throw(ValueError("expected pairs.")))
+        encode = is_labelled = label_loss = divergence = predictions = describe = metrics = lambda self, *_: None
+
+        def __init__(self, labels):
+            raise ValueError("expected two names.")
+
+    assert refusal(["a"], Pairs) == ("data: the labels do not fit the output space 'pairs': expected pairs. "
+                                     "Choose another output space or label column.")
+    assert refusal(["a"], Pairs, label_names=["a"]) == (
+        "data: the label names a do not fit the output space 'pairs': expected two names.")
+
+
+def test_a_long_list_of_names_is_cut():
+    labels = tuple(f"LABEL_{index}" for index in range(30))
+    assert ", LABEL_19, ... (30 in all))." in refusal(["yes", "no"], teacher_labels=labels)
+
+
+# Choosing rows by label
+
+
+@given(st.lists(st.sampled_from("aaabbc") | st.none(), max_size=60), st.integers(1, 70), st.integers(0, 3))
+def test_stratified_shares(labels, count, seed):
+    sizes = Counter(label for label in labels if label is not None)
+    chosen = stratified(labels, count, seed)
+    shares = Counter(labels[row] for row in chosen)
+    total = sizes.total()
+    assert chosen == sorted(set(chosen))
+    assert None not in shares
+    assert shares.total() == min(count, total)
+    if count >= len(sizes):
+        assert set(shares) == set(sizes)
+    quotas = {label: min(count, total) * size / total for label, size in sizes.items()}
+    if all(quota >= 1 for quota in quotas.values()):
+        assert all(abs(shares[label] - quota) < 1 for label, quota in quotas.items())
+
+
+@pytest.mark.parametrize(("sizes", "count", "expected"), [
+    ((53, 24, 23), 10, (5, 3, 2)),  # quotas 5.3, 2.4, 2.3: the largest remainder takes the odd one
+    ((97, 2, 1), 3, (1, 1, 1)),
+    ((97, 2, 1), 10, (8, 1, 1)),
+    ((97, 2, 1), 2, (2, 0, 0)),
+    ((3, 2, 1), 9, (3, 2, 1)),
+])
+def test_stratified_shares_of_known_sizes(sizes, count, expected):
+    labels = [label for label, size in zip("abc", sizes, strict=True) for _ in range(size)]
+    shares = Counter(labels[row] for row in stratified(labels, count, 0))
+    assert tuple(shares[label] for label in "abc") == expected
+
+
+@given(st.lists(st.sampled_from("aaabbc"), min_size=1, max_size=40), st.integers(1, 50))
+def test_stratified_rows_spare_one_of_each_label(labels, count):
+    chosen = stratified(labels, count, 0, spare_one=True)
+    rest = [label for row, label in enumerate(labels) if row not in chosen]
+    assert set(rest) == set(labels)
+    assert len(chosen) == min(count, len(labels) - len(set(labels)))
+
+
+def test_scores_are_one_stratum():
+    labels = [0.5, *[1.0] * 50, *[2.0] * 49]
+    assert len(stratified(labels, 10, 0)) == 10
+    assert sum(0 in stratified(labels, 10, seed) for seed in range(20)) < 10
+
+
+def test_a_choice_follows_its_seed():
+    labels = ["a", "b"] * 50
+    assert stratified(labels, 20, 1) == stratified(labels, 20, 1) != stratified(labels, 20, 2)

@@ -1,0 +1,133 @@
+"""What a user gets wrong is one clear line, exit status 2, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import write_jsonl
+
+Command = Callable[..., tuple[int, str, str]]
+GOOD = {"text": "oil prices rose", "label": "crude"}
+
+
+def make_folder(folder: Path, rows: list[dict[str, object]], validation: list[dict[str, object]] | None = None) -> Path:
+    folder.mkdir()
+    write_jsonl(folder / "train.jsonl", rows)
+    if validation is not None:
+        write_jsonl(folder / "validation.jsonl", validation)
+    return folder
+
+
+def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: object) -> None:
+    """The run ends with one line that holds `texts`, status 2, no run folder."""
+    output = tmp_path / "run"
+    options = {"teacher": "cnn", "student": "bilstm", "method": "universal-kd", "output": output, "cache": cache, **changes}
+    status, out, err = ukd("distill", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items()))
+    assert status == 2, err
+    assert out == ""
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("ukd: ")
+    for text in texts:
+        assert text in lines[0]
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("option", "value", "texts"), [
+    ("teacher", "brt", ("teacher 'brt': no adapter of this name and no such folder", "Did you mean 'bert'")),
+    ("student", "bilstn", ("student 'bilstn': no adapter of this name", "Did you mean 'bilstm'")),
+    ("teacher", "./missing/folder/of/weights", ("teacher './missing/folder/of/weights': no such folder",)),
+    ("method", "universal_kd", ("method 'universal_kd'", "Did you mean 'universal-kd'")),
+    ("projector", "atention", ("projector 'atention'", "Did you mean 'attention'")),
+    ("projector", "fixed:strategy=middle", ("projector 'fixed': option 'strategy'", "'middle'")),
+    ("student", "bilstm:layerz=2", ("student 'bilstm:layerz=2': no option 'layerz'", "'layers'")),
+    ("student", "bilstm:layers=-1", ("student 'bilstm:layers=-1': option 'layers'", "-1")),
+    ("epochs", "0", ("ukd distill: option 'epochs'", "greater than 0")),
+    ("epochs", "many", ("--epochs", "many")),
+    ("device", "tpu", ("ukd distill: option 'device'", "'tpu'")),
+    ("output-space", "clases", ("output space 'clases'", "Did you mean 'classes'")),
+    ("pseudo-head", "liner", ("pseudo head 'liner'", "Did you mean 'linear'")),
+    ("data", "embedded:reuters-r9", ("reuters-r9", "Did you mean 'reuters-r8'")),
+    ("text-columns", "txt", ("txt", "text")),
+    ("label-column", "klass", ("klass", "label")),
+])
+def test_wrong_option(ukd: Command, news: Path, cache: Path, tmp_path: Path, option: str, value: str, texts: tuple[str]):
+    refused(ukd, tmp_path, *texts, cache=cache, **{"data": news, option: value})
+
+
+def test_missing_file(ukd: Command, tmp_path: Path, cache: Path):
+    refused(ukd, tmp_path, "nowhere.csv", "no such", cache=cache, data=tmp_path / "nowhere.csv")
+
+
+def test_missing_column(ukd: Command, tmp_path: Path, cache: Path):
+    folder = make_folder(tmp_path / "data", [{"body": "oil", "label": "crude"}])
+    refused(ukd, tmp_path, "body", cache=cache, data=folder)
+
+
+def test_empty_split(ukd: Command, tmp_path: Path, cache: Path):
+    folder = make_folder(tmp_path / "data", [GOOD, {"text": "shares", "label": "earn"}], [])
+    refused(ukd, tmp_path, "validation", cache=cache, data=folder)
+
+
+def test_one_class_only(ukd: Command, tmp_path: Path, cache: Path):
+    folder = make_folder(tmp_path / "data", [GOOD] * 20)
+    refused(ukd, tmp_path, "crude", cache=cache, data=folder)
+
+
+def test_label_outside_the_teachers_names(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    status, _, err = ukd("distill", "--teacher=cnn", "--student=cnn", "--method=none", f"--data={news}", "--epochs=1",
+                         "--max-length=16", f"--output={tmp_path / 'first'}", f"--cache={cache}", "--device=cpu")
+    assert status == 0, err
+    folder = make_folder(tmp_path / "data", [GOOD, {"text": "wheat harvest", "label": "grain"}] * 10)
+    refused(ukd, tmp_path, "'grain'", "acq", "trade", cache=cache, data=folder, teacher=tmp_path / "first")
+
+
+def test_labels_needed_but_none_there(ukd: Command, tmp_path: Path, cache: Path):
+    folder = make_folder(tmp_path / "data", [{"text": "oil"}, {"text": "gas"}])
+    refused(ukd, tmp_path, "label", cache=cache, data=folder, method="none")
+
+
+def test_hub_name_without_network(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    refused(ukd, tmp_path, "teacher 'google-bert/bert-base-uncased'", "the hub did not give it", cache=cache, data=news,
+            teacher="google-bert/bert-base-uncased")
+    refused(ukd, tmp_path, "nyu-mll/glue", cache=cache, data="nyu-mll/glue:sst2")
+
+
+def test_output_that_holds_a_run_or_something_else(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    arguments = ["distill", "--teacher=cnn", "--student=cnn", "--method=none", f"--data={news}", "--epochs=1",
+                 "--max-length=16", f"--output={tmp_path / 'run'}", f"--cache={cache}", "--device=cpu"]
+    assert ukd(*arguments)[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    status, _, err = ukd(*arguments)
+    assert status == 2
+    assert err.strip() == (f"ukd: output '{tmp_path / 'run'}': it already holds a run. "
+                           "Add --overwrite to replace it or --resume to continue it.")
+    status, _, err = ukd(*arguments[:-4], *arguments[-3:], "--epochs=2", "--resume")
+    assert status == 2
+    assert "expected the recipe of the run to resume, got another epochs" in err
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    assert ukd(*arguments, "--overwrite")[0] == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    status, _, err = ukd(*arguments, f"--output={tmp_path / 'mine'}", "--overwrite")
+    assert status == 2
+    assert "holds files that are not a run" in err
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "do not touch"
+
+
+def test_missing_options_and_bad_recipes(ukd: Command, tmp_path: Path):
+    assert ukd("distill", "--teacher=bert")[::2] == (2, "ukd: ukd distill: missing --student, --data, --output. "
+                                                        "Give the options or a --recipe.\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    assert "expected keys and values, got list" in ukd("distill", f"--recipe={tmp_path / 'list.yaml'}")[2]
+    (tmp_path / "key.yaml").write_text("teacher: a\nstudent: b\ndata: c\noutput: d\nepoch: 3\n")
+    assert "no option 'epoch'. Did you mean 'epochs'" in ukd("distill", f"--recipe={tmp_path / 'key.yaml'}")[2]
+    assert "no such file" in ukd("distill", f"--recipe={tmp_path / 'nowhere.yaml'}")[2]
+
+
+def test_plugin_that_raises_at_import(ukd: Command, tmp_path: Path, news: Path, cache: Path):
+    (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no licence')\n")
+    refused(ukd, tmp_path, "broken_plugin", "no licence", cache=cache, data=news, plugin=tmp_path / "broken_plugin.py")

@@ -1,0 +1,168 @@
+"""Whole runs on real text: what is written, what is reused, what is left unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from tests.integration.conftest import write_jsonl
+from ukd_core import Recipe, distill
+from ukd_core.run import teacher as teacher_module
+from ukd_core.run.fingerprint import hash_weights
+from ukd_core.run.progress import Reporter
+
+QUIET = Reporter(quiet=True)
+Command = Callable[..., tuple[int, str, str]]
+
+
+def make(news: Path, cache: Path, output: Path, **changes: object) -> Recipe:
+    return Recipe.make({"teacher": "cnn", "student": "bilstm", "data": str(news), "output": str(output),
+                        "cache": str(cache), "max_length": 32, "epochs": 2, "teacher_epochs": 2, "device": "cpu", **changes})
+
+
+def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):
+    recipe = make(news, cache, tmp_path / "run")
+    metrics = distill(recipe, reporter=QUIET)
+    run = tmp_path / "run"
+    assert sorted(path.name for path in run.iterdir()) == ["log.jsonl", "metrics.json", "recipe.yaml", "student"]
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert Recipe.read(run / "recipe.yaml").written() == recipe.written()
+    assert metrics["method"] == "universal-kd"
+    assert metrics["seed"] == 0
+    for side in ("teacher", "student"):
+        assert set(metrics[side]) >= {"name", "layers", "parameters", "metrics"}
+        assert set(metrics[side]["metrics"]) >= {"accuracy"}
+    assert set(metrics["seconds"]) == {"teacher_finetune", "teacher_pass", "heads", "train", "eval"}
+    model = AutoModelForSequenceClassification.from_pretrained(run / "student")
+    weights = model.state_dict()
+    assert not [name for name in weights if "term" in name or "teacher" in name or "pseudo" in name]
+    assert sum(p.numel() for p in model.parameters()) == metrics["student"]["parameters"]
+    assert set(model.config.id2label.values()) == {"acq", "crude", "earn", "trade"}
+    story = json.loads((news / "validation.jsonl").read_text().splitlines()[0])["text"]
+    answer = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(run / "student"))(story)
+    status, out, err = ukd("eval", run, "--data", news, "--cache", cache)
+    assert status == 0, err
+    assert json.loads(out)["accuracy"] == metrics["student"]["metrics"]["accuracy"]
+    (tmp_path / "texts.txt").write_text(story + "\n\n")
+    status, out, err = ukd("predict", run, tmp_path / "texts.txt", "--cache", cache)
+    assert status == 0, err
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in told] == [story, ""]
+    assert told[0]["label"] == answer[0]["label"]
+    assert told[0]["score"] == pytest.approx(answer[0]["score"], abs=1e-5)
+
+
+def test_same_recipe_same_bytes(news: Path, cache: Path, tmp_path: Path):
+    for name in ("a", "b"):
+        distill(make(news, cache, tmp_path / name), reporter=QUIET)
+    weights = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("a", "b")]
+    assert weights[0] == weights[1]
+
+
+def test_teacher_runs_once_and_stays_as_it_is(news: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """220 rows for the first run, none for another student, method and seed; weights and hooks untouched."""
+    cache = tmp_path / "cache"
+    seen = []
+    ready = teacher_module.ready_teacher
+
+    def watched(*arguments: object) -> teacher_module.Teacher:
+        teacher = ready(*arguments)  # type: ignore[arg-type]
+        seen.append((teacher.source, hash_weights(teacher.source.state_dict())))
+        return teacher
+
+    monkeypatch.setattr("ukd_core.run.distill.ready_teacher", watched)
+    first = distill(make(news, cache, tmp_path / "1", student="bert:layers=1", epochs=3), reporter=QUIET)
+    second = distill(make(news, cache, tmp_path / "2", student="cnn", method="logit-kd", seed=5), reporter=QUIET)
+    assert first["teacher_rows_forwarded"] == 220
+    assert second["teacher_rows_forwarded"] == 0
+    assert first["seconds"]["teacher_finetune"] > 0 == second["seconds"]["teacher_finetune"]
+    assert first["teacher"] == second["teacher"]
+    assert first["layer_accuracy"] == second["layer_accuracy"]
+    for source, before in seen:
+        assert hash_weights(source.state_dict()) == before
+        for module in source.modules():
+            assert not module._forward_hooks and not module._forward_pre_hooks and not module._backward_hooks
+    assert seen[0][1] == seen[1][1]
+
+
+def test_bpe_teacher_word_vocabulary_student(news: Path, cache: Path, tmp_path: Path):
+    """RoBERTa's byte-level BPE teaches a BiLSTM with a word vocabulary: rows are aligned, tokens never are."""
+    metrics = distill(make(news, cache, tmp_path / "run", teacher="roberta:layers=2", student="bilstm:vocabulary=words",
+                           teacher_epochs=8, epochs=6), reporter=QUIET)
+    student = AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
+    teacher = AutoTokenizer.from_pretrained(next((cache / "teachers").glob("*/config.json")).parent)
+    assert "company" in student.get_vocab()
+    assert student.tokenize("company") == ["company"]
+    assert teacher is not student
+    assert metrics["student"]["metrics"]["accuracy"] > 0.25  # better than always one of four equal classes
+
+
+def test_unlabelled_rows_learn_from_the_teacher_alone(news: Path, cache: Path, tmp_path: Path):
+    rows = [json.loads(line) for line in (news / "train.jsonl").read_text().splitlines()]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_jsonl(folder / "train.jsonl", rows[:40])
+    write_jsonl(folder / "unlabelled.jsonl", [{"text": row["text"]} for row in rows[40:]])
+    (folder / "validation.jsonl").write_bytes((news / "validation.jsonl").read_bytes())
+    metrics = distill(make(folder, cache, tmp_path / "run", student="cnn", method="logit-kd"), reporter=QUIET)
+    assert metrics["rows"]["train"] == 160
+    assert metrics["teacher_rows_forwarded"] == 220
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(torch.isfinite(torch.tensor(entry["loss"])) for entry in log if "loss" in entry)
+
+
+def test_no_label_at_all_with_a_trained_teacher(news: Path, cache: Path, tmp_path: Path):
+    """The phase of hard labels has no rows; the student learns from the teacher's scores alone."""
+    distill(make(news, cache, tmp_path / "teacher", student="cnn", method="none"), reporter=QUIET)
+    rows = [json.loads(line) for line in (news / "train.jsonl").read_text().splitlines()]
+    write_jsonl(tmp_path / "texts.jsonl", [{"text": row["text"]} for row in rows])
+    metrics = distill(make(tmp_path / "texts.jsonl", cache, tmp_path / "run", teacher=str(tmp_path / "teacher")),
+                      reporter=QUIET)
+    assert metrics["labels"] == ["acq", "crude", "earn", "trade"]
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert {entry["phase"] for entry in log} == {"distil"}
+
+
+def test_probe_teacher_is_the_last_layers_head(news: Path, cache: Path, tmp_path: Path):
+    metrics = distill(make(news, cache, tmp_path / "run", teacher="bert:layers=2", teacher_tuning="probe"), reporter=QUIET)
+    assert metrics["teacher"]["metrics"]["accuracy"] == metrics["layer_accuracy"][-1]
+    assert metrics["seconds"]["teacher_finetune"] == 0
+
+
+@pytest.mark.parametrize("method", ["none", "logit-kd", "universal-kd-single-phase", "universal-kd-ta"])
+def test_every_other_method(method: str, news: Path, cache: Path, tmp_path: Path):
+    metrics = distill(make(news, cache, tmp_path / "run", method=method), reporter=QUIET)
+    assert metrics["method"] == method
+
+
+@pytest.mark.parametrize("projector", ["fixed:strategy=uniform", "fixed:strategy=last", "fixed:strategy=skip",
+                                       "fixed:pairs=[[0,1]],strategy=pairs", "attention:score=cosine,temperature=0.5"])
+def test_projector_by_name(projector: str, news: Path, cache: Path, tmp_path: Path):
+    distill(make(news, cache, tmp_path / "run", projector=projector), reporter=QUIET)
+    assert Recipe.read(tmp_path / "run" / "recipe.yaml").projector == projector
+
+
+def test_interrupted_run_resumes_to_the_same_bytes(news: Path, cache: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch):
+    distill(make(news, cache, tmp_path / "whole", epochs=4), reporter=QUIET)
+    from ukd_core.run import trainer as trainer_module
+    step = trainer_module.ProgressBar.on_step_end
+
+    def stop_in_the_middle(self: object, args: object, state: object, control: object, **rest: object) -> None:
+        step(self, args, state, control, **rest)  # type: ignore[arg-type]
+        if state.global_step == 12:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    recipe = make(news, cache, tmp_path / "cut", epochs=4)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop_in_the_middle)
+        distill(recipe, reporter=QUIET)
+    assert not (tmp_path / "cut" / "metrics.json").exists()
+    distill(recipe, resume=True, reporter=QUIET)
+    weights = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]

@@ -1,0 +1,202 @@
+"""The conformance kit bites: for each check a projector that breaks its law, which the check must catch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import Phase, settings
+
+from ukd_core import Projection, Projector
+from ukd_core.testing import PROJECTOR_CHECKS, ProjectorCase, parametrize_with_checks
+
+CHECKS = {check.__name__: check for check in PROJECTOR_CHECKS}
+
+
+class Even(Projector):
+    """Keeps every law."""
+
+    name = "even"
+
+    def weights(self, student, teacher):
+        return student.new_full((len(student), len(teacher), student.shape[1]), 1 / len(teacher))
+
+
+class SumsToTwo(Even):
+    def weights(self, student, teacher):
+        return 2 * super().weights(student, teacher)
+
+
+class Negative(Even):
+    def weights(self, student, teacher):
+        weights = super().weights(student, teacher)
+        weights[:, 0] += 1
+        weights[:, -1] -= 1
+        return weights
+
+
+class ForgetsTheDtype(Even):
+    def weights(self, student, teacher):
+        return super().weights(student, teacher).float()
+
+
+class OutsideTheHull(Even):
+    def forward(self, student, teacher):
+        projection = super().forward(student, teacher)
+        return Projection(projection.targets + 1, projection.weights)
+
+
+def all_on_the_first(weights):
+    first = torch.zeros_like(weights)
+    first[:, 0] = 1
+    return first
+
+
+class FirstLayerOnly(Even):
+    def weights(self, student, teacher):
+        return all_on_the_first(super().weights(student, teacher))
+
+
+class FirstUnitDecides(Even):
+    def weights(self, student, teacher):
+        scores = (student[:, None] * teacher).sum(-1)[..., :1].expand(-1, -1, student.shape[1])
+        return scores.softmax(dim=1)
+
+
+class OneTooMany(Even):
+    def forward(self, student, teacher):
+        projection = super().forward(student, teacher)
+        return Projection(teacher.detach().sum(0).expand_as(student) / max(len(teacher), 2), projection.weights)
+
+
+class LeaksGradient(Even):
+    def forward(self, student, teacher):
+        return Projection(teacher.mean(0).expand_as(student), super().forward(student, teacher).weights)
+
+
+class Overflows(Even):
+    def weights(self, student, teacher):
+        powers = (student[:, None] * teacher).sum(-1).exp()
+        return powers / powers.sum(dim=1, keepdim=True)
+
+
+class RoundsCoarsely(Even):
+    def weights(self, student, teacher):
+        weights = super().weights(student, teacher)
+        return all_on_the_first(weights) if student.dtype == torch.bfloat16 else weights
+
+
+class Counts(Even):
+    def forward(self, student, teacher):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().forward(student, teacher)
+
+    def weights(self, student, teacher):
+        weights = super().weights(student, teacher)
+        return all_on_the_first(weights) if self.calls % 2 else weights
+
+
+class Accumulates(Even):
+    seen = 0.0
+
+    def on_progress(self, fraction):
+        self.seen += fraction
+
+    def weights(self, student, teacher):
+        scores = torch.arange(len(teacher), dtype=student.dtype) * self.seen
+        return scores.softmax(0)[None, :, None].expand_as(super().weights(student, teacher))
+
+
+class HidesState(Even):
+    def __init__(self, options=None, setup=None):
+        super().__init__(options, setup)
+        self.register_buffer("order", torch.randn(100), persistent=False)
+
+    def weights(self, student, teacher):
+        scores = self.order[: len(teacher)].softmax(0)
+        return scores[None, :, None].expand_as(super().weights(student, teacher))
+
+
+class NeedsMoreTeacherLayers(Even):
+    def weights(self, student, teacher):
+        return super().weights(student[: len(teacher)], teacher)
+
+
+MUTANTS = [
+    ("check_weights_are_shares", SumsToTwo, "sums of weights are not as expected"),
+    ("check_weights_are_shares", Negative, "weights are negative or not a number"),
+    ("check_weights_are_shares", ForgetsTheDtype, "expected scalar type|expected m1 and m2|must match|same dtype"),
+    ("check_targets_are_mixtures", OutsideTheHull, "targets are not as expected"),
+    ("check_teacher_permutation", FirstLayerOnly, "weights are not as expected"),
+    ("check_unit_permutation", FirstUnitDecides, "weights are not as expected"),
+    ("check_one_teacher_layer", OneTooMany, "targets are not as expected"),
+    ("check_copies_of_one_layer", SumsToTwo, "targets are not as expected"),
+    ("check_no_gradient_to_teacher", LeaksGradient, "a gradient reaches the teacher"),
+    ("check_extreme_scores", Overflows, "weights are negative or not a number"),
+    ("check_half_precision", RoundsCoarsely, "targets are not as expected"),
+    ("check_determinism", Counts, "the second answer differs from the first"),
+    ("check_progress_alone_decides", Accumulates, "what went before changes the answer"),
+    ("check_state_round_trip", HidesState, "the state_dict does not hold all state"),
+    ("check_any_layer_counts", NeedsMoreTeacherLayers, r"expected \(S, T, units\)|must match"),
+    ("check_against_reference", FirstLayerOnly, "weights are not as expected"),
+]
+
+
+def case_of(kind, **arguments):
+    return ProjectorCase("mutant", lambda setup: kind(setup=setup), **arguments)
+
+
+def even_reference(student, teacher):
+    return torch.full((len(student), len(teacher), student.shape[1]), 1 / len(teacher), dtype=torch.float64).numpy()
+
+
+@pytest.fixture
+def no_shrinking():
+    """Found is enough: the smallest example of a mutant is of no interest."""
+    profile = settings.get_current_profile_name()
+    settings.register_profile("no-shrinking", settings.get_profile(profile), phases=[Phase.explicit, Phase.generate])
+    settings.load_profile("no-shrinking")
+    yield
+    settings.load_profile(profile)
+
+
+@pytest.mark.usefixtures("no_shrinking")
+@pytest.mark.parametrize(("check", "mutant", "message"), MUTANTS, ids=lambda value: getattr(value, "__name__", None))
+def test_each_check_catches_a_projector_that_breaks_its_law(check, mutant, message):
+    with pytest.raises(Exception, match=message):
+        CHECKS[check](case_of(mutant, reference=even_reference))
+
+
+def test_there_is_a_mutant_for_every_check():
+    assert {check for check, *_ in MUTANTS} == set(CHECKS)
+
+
+@parametrize_with_checks(ProjectorCase("even", lambda setup: Even(setup=setup), even_reference))
+def test_a_projector_that_keeps_the_laws_passes(case, check):
+    check(case)
+
+
+def test_a_case_without_reference_has_no_check_against_one():
+    names = [parameter.id for parameter in parametrize_with_checks(case_of(Even)).args[1]]
+    assert "mutant-check_unit_permutation" in names and "mutant-check_against_reference" not in names
+    assert len(names) == len(PROJECTOR_CHECKS) - 1
+
+
+def test_an_expected_failure_is_a_strict_xfail_with_its_reason():
+    marker = parametrize_with_checks(case_of(Even, expected_failures={"check_determinism": "draws"}))
+    marks = {parameter.id: parameter.marks for parameter in marker.args[1]}
+    (xfail,) = marks["mutant-check_determinism"]
+    assert xfail.kwargs == {"reason": "draws", "strict": True}
+    assert not marks["mutant-check_state_round_trip"]
+
+
+@pytest.mark.parametrize("declared_by", ["case", "class"])
+def test_an_expected_failure_that_names_no_check_is_refused(declared_by):
+    class Declares(Even):
+        exceptions = {"check_detreminism": "draws"} if declared_by == "class" else {}
+
+    failures = {"check_detreminism": "draws"} if declared_by == "case" else None
+    with pytest.raises(ValueError) as error:
+        parametrize_with_checks(case_of(Declares, expected_failures=failures))
+    assert str(error.value) == (
+        "projector case 'mutant': expected names of checks, got ['check_detreminism']. The checks are "
+        + ", ".join(CHECKS) + ".")

@@ -1,0 +1,388 @@
+"""Data: from files, a hub name or the embedded default to splits of texts with encoded labels."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import logging
+import math
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from ukd_core.errors import InputError, UKDError
+from ukd_core.output_space import OutputSpace
+from ukd_core.run.embedded import cache_folder, embedded_path, find_embedded
+from ukd_core.run.labels import (
+    Rows,
+    choose_names,
+    clean_labels,
+    encode_split,
+    listed,
+    sample_rows,
+    split_validation,
+    stratified,
+)
+from ukd_core.spec import nearest
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+"""File endings that are read, with the reader of the `datasets` library."""
+
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev", "validation_matched", "dev_matched"),
+    "test": ("test", "test_matched"),
+    "unlabelled": ("unlabelled", "unlabeled", "unsupervised"),
+}
+"""Names that a split may have as a file or on the hub, best first; rows of ``unlabelled`` join the training rows."""
+
+TEXT_COLUMNS = (
+    ("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"),
+    ("question", "answer"), ("text1", "text2"), ("text", "text_pair"), ("text",), ("sentence",),
+    ("content",), ("document",), ("review",), ("question",),
+)
+"""Columns that are taken as the text or the pair of texts when the user names none: the first entry that is there."""
+
+LABEL_COLUMNS = ("label", "labels", "category", "class", "target")
+"""Columns that are taken as the label when the user names none: the first that is there."""
+
+_HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<config>[^/:]+))?")
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a source holds, before labels are encoded."""
+
+    splits: Mapping[str, datasets.Dataset]
+    """"train" and, where they exist, "validation" and "test"; columns text (str), pair (str, only for pairs), label
+    (string, integer, float or list; None where missing) and row (int64, the position in the split)."""
+    label_names: tuple[str, ...] | None
+    """The classes that the source declares, in order; its labels are then these names."""
+    pairs: bool
+    source: str = "data"
+    """The source as the user named it, for error texts."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What models are trained on: as `RawData`, with labels as the output space encodes them."""
+
+    splits: Mapping[str, datasets.Dataset]
+    space: OutputSpace
+    pairs: bool
+
+    def texts(self) -> list[str]:
+        """All training texts, both sides of pairs."""
+        train = self.splits["train"]
+        return [*train["text"], *(train["pair"] if self.pairs else ())]
+
+
+def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_column: str | None = None,
+              max_train_rows: int | None = None, max_eval_rows: int | None = None, max_labels: int | None = None,
+              validation_fraction: float = 0.1, seed: int = 0, cache: Path | None = None) -> RawData:
+    """Read texts and raw labels; called once a run, before any model is built.
+
+    In this order: rows without labels join the training rows; where there is no validation split, a stratified share of
+    the labelled training rows becomes one; then rows, and last training labels, are sampled down. Samples keep the
+    order of the source. The test split is never used for anything else.
+
+    Args:
+        source: A folder with train.* and, if wanted, validation.*, test.* and unlabelled.* files; one file of training
+            rows; a hub name ``org/name`` or ``org/name:config``; or ``embedded:NAME``.
+        text_columns: One column, or two for pairs; None to look for the names in `TEXT_COLUMNS`.
+        label_column: None to look for the names in `LABEL_COLUMNS`.
+        max_train_rows: Keep a random sample of so many training rows, labelled or not.
+        max_eval_rows: The same for each of validation and test.
+        max_labels: Keep so many training labels, stratified; the other rows stay, unlabelled.
+        validation_fraction: Share of the labelled training rows, 0 ≤ fraction < 1; 0 for no validation split.
+        seed: Of every sample, at least 0.
+        cache: Where downloads and read files are kept; None for `cache_folder` and the `datasets` library's own.
+
+    Raises:
+        InputError: anything in the source that is not as described, in one line.
+        UnknownNameError: no embedded data set of this name.
+    """
+    where = f"data '{source}'"
+    _check_options(where, text_columns, validation_fraction,
+                   {"max_train_rows": max_train_rows, "max_eval_rows": max_eval_rows, "max_labels": max_labels})
+    tables = _read_source(source, where, cache)
+    for split, table in tables.items():
+        if table.num_rows == 0:
+            raise InputError(where, f"split '{split}' has no rows", "Remove the file, or put rows into it.")
+    texts = _find_texts(tables["train"], text_columns, where)
+    label = _find_label(tables, label_column, texts, where)
+    parts = {split: _rows(table, split, texts, label, where) for split, table in tables.items()}
+    unlabelled = parts.pop("unlabelled", None)
+    if "validation" not in parts and validation_fraction > 0:
+        split_validation(parts, validation_fraction, seed)
+    if unlabelled is not None:
+        parts["train"] = {key: values + unlabelled[key] for key, values in parts["train"].items()}
+    for split in parts:
+        parts[split] = sample_rows(parts[split], max_train_rows if split == "train" else max_eval_rows, seed)
+    if max_labels is not None:
+        kept = set(stratified(parts["train"]["label"], max_labels, seed))
+        parts["train"]["label"] = [value if row in kept else None for row, value in enumerate(parts["train"]["label"])]
+    splits = {split: datasets.Dataset.from_dict({**part, "row": list(range(len(part["text"])))})
+              for split, part in sorted(parts.items(), key=lambda item: list(SPLIT_NAMES).index(item[0]))}
+    return RawData(splits, _declared_names(tables, label), pairs=len(texts) == 2, source=where)
+
+
+def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Sequence[str] | None = None,
+                teacher_labels: Sequence[str] | None = None) -> TaskData:
+    """Agree on the label names (see `choose_names`) and encode every label; called once a run.
+
+    Args:
+        raw: As `read_data` gives it.
+        space_type: The output space, built here with the names.
+        label_names: The user's names, in the order of the teacher's classes.
+        teacher_labels: What the teacher was trained to answer; None where it still has to learn the task.
+
+    Raises:
+        InputError: no label at all and no teacher that knows the task; names that contradict each other; a label
+            outside of them; training rows of a single class.
+    """
+    labels = {split: list(table["label"]) for split, table in raw.splits.items()}
+    present = [label for label in labels["train"] if label is not None]
+    seen = present or [label for values in labels.values() for label in values if label is not None]
+    if not seen and teacher_labels is None:
+        raise InputError(raw.source, "no row has a label", "Name the label column, or give a teacher that was trained "
+                                                           "on this task: it can label the rows.")
+    names = choose_names(seen, space_type, raw.source, user=label_names, teacher=teacher_labels,
+                         features=raw.label_names)
+    try:
+        space = space_type(names)
+    except UKDError:
+        raise
+    except ValueError as error:
+        raise InputError(raw.source, f"the label names {listed(names)} do not fit the output space "
+                                     f"'{space_type.name}': {str(error).rstrip('.')}") from error
+    encoded = {split: encode_split(values, space, raw.source, split) for split, values in labels.items()}
+    if space_type.problem_type == "single_label_classification" and len(set(map(str, present))) == 1:
+        raise InputError(raw.source, f"expected at least two classes in the training rows, got only {present[0]!r}",
+                         "Check the label column, or keep more labels.")
+    splits = {split: table.remove_columns("label").add_column("label", encoded[split])
+              for split, table in raw.splits.items()}
+    return TaskData(splits, space, raw.pairs)
+
+
+def _check_options(where: str, text_columns: Sequence[str] | None, fraction: float,
+                   limits: Mapping[str, int | None]) -> None:
+    if text_columns is not None and len(text_columns) not in (1, 2):
+        raise InputError(where, f"expected one text column, or two for pairs, got {len(text_columns)}")
+    if not 0 <= fraction < 1:
+        raise InputError(where, f"expected 0 ≤ validation_fraction < 1, got {fraction}")
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise InputError(where, f"expected {name} of at least 1, got {limit}", "Leave it out to keep everything.")
+
+
+# Sources
+
+
+def _read_source(source: str, where: str, cache: Path | None) -> dict[str, datasets.Dataset]:
+    """Raw tables by split, "train" among them."""
+    path = Path(source).expanduser()
+    if source.startswith("embedded:"):
+        name = source.removeprefix("embedded:")
+        find_embedded(name, "data")
+        path = embedded_path(name, cache or cache_folder())
+    if path.is_dir():
+        return {split: _read_file(file, split, cache) for split, file in _files_of(path, where).items()}
+    if path.is_file():
+        if path.suffix.lower() not in FORMATS:
+            raise InputError(where, f"expected a file ending in {', '.join(FORMATS)}, got {path.name!r}")
+        return {"train": _read_file(path, "train", cache)}
+    hub = _HUB_NAME.fullmatch(source)
+    # "folder/file" looks like a hub name too: what ends like a file or lies in a folder that exists is a path.
+    if hub is None or path.suffix.lower() in FORMATS or path.parent.is_dir():
+        raise InputError(where, "there is no such file or folder", _near_files(path))
+    return _read_hub(hub["name"], hub["config"], where, cache)
+
+
+def _near_files(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"There is no folder '{folder}' either."
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    return nearest(path.name, {*close, *names[:10]}) + " Hub names are written org/name."
+
+
+def _files_of(folder: Path, where: str) -> dict[str, Path]:
+    """The file of each split of a folder."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        split = next((split for split, names in SPLIT_NAMES.items() if path.stem.lower() in names), None)
+        if split is None or path.suffix.lower() not in FORMATS:
+            continue
+        if split in found:
+            raise InputError(where, f"expected one file for split '{split}', got {found[split].name} and {path.name}",
+                             "Keep one of them.")
+        found[split] = path
+    if "train" not in found:
+        names = sorted(path.name for path in folder.iterdir())
+        raise InputError(where, f"expected a file train with one of the endings {', '.join(FORMATS)}, "
+                                f"got {listed(names, 10) or 'an empty folder'}", "Rename the training file.")
+    return found
+
+
+def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
+    where = f"data '{path}'"
+    kind = FORMATS[path.suffix.lower()]
+    try:
+        options = _csv_options(path, where) if kind == "csv" else {}
+        with _quiet(), warnings.catch_warnings():
+            # pandas would drop the surplus fields of a row with a warning.
+            warnings.filterwarnings("error", message="Length of header or names")
+            return datasets.load_dataset(kind, data_files={split: str(path)}, split=split, cache_dir=_arrow(cache),
+                                         **options)
+    except UKDError:
+        raise
+    except Exception as error:  # the readers of three libraries raise what they like
+        if "corresponds to no data" in str(error) or path.stat().st_size == 0:
+            raise InputError(where, f"split '{split}' has no rows", "Remove the file, or put rows into it.") from error
+        raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got an error: {_reason(error)}",
+                         "Mend the file; fields with commas, tabs or line breaks need quotes." if kind == "csv" else
+                         "Mend the file.") from error
+
+
+def _csv_options(path: Path, where: str) -> dict[str, Any]:
+    """Read every field as text: "None", "007" and "1e5" are texts as they stand; labels are converted later."""
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    bare = separator == "\t" and _has_bare_quotes(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL), [])
+    twice = [name for index, name in enumerate(header) if name in header[:index]]
+    if twice:
+        raise InputError(where, f"the column {twice[0]!r} is there twice", "Give each column a name of its own.")
+    features = datasets.Features({name: datasets.Value("string") for name in header})
+    return {"sep": separator, "quoting": csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL, "features": features,
+            "index_col": False, "keep_default_na": False}
+
+
+def _has_bare_quotes(path: Path) -> bool:
+    """Whether some field starts with a quote that is no CSV quoting, as in GLUE's files: then no quote is special."""
+    with path.open(encoding="utf-8-sig") as file:
+        fields = (field for line in file if '"' in line for field in line.rstrip("\n").split("\t"))
+        return any(field.startswith('"') and not re.fullmatch(r'"([^"]|"")*"', field) for field in fields)
+
+
+def _read_hub(name: str, config: str | None, where: str, cache: Path | None) -> dict[str, datasets.Dataset]:
+    try:
+        with _quiet():
+            found = datasets.load_dataset(name, config, cache_dir=_arrow(cache))
+    except Exception as error:  # the hub client raises what it likes
+        raise InputError(where, f"there is no such file or folder, and the hub gave nothing: {_reason(error)}",
+                         "Check the name and the network, or give a folder with train and validation files.") from error
+    tables = {split: found[name] for split, names in SPLIT_NAMES.items() for name in reversed(names) if name in found}
+    if "train" not in tables:
+        raise InputError(where, f"expected a split 'train', got {listed(found)}")
+    return tables
+
+
+def _arrow(cache: Path | None) -> str | None:
+    return None if cache is None else str(cache / "datasets")
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what first went wrong, at most 200 characters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(". ")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back progress bars, retries and logged tracebacks of the libraries: their news is in our error."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    hidden = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if not hidden:
+            datasets.enable_progress_bars()
+
+
+# Columns
+
+
+def _find(name: str, columns: Iterable[str]) -> str | None:
+    """The column of this name; letter case counts only where it decides."""
+    same = [column for column in columns if column.casefold() == name.casefold()]
+    return name if name in same else (same[0] if same else None)
+
+
+def _need(name: str, table: datasets.Dataset, split: str, where: str) -> str:
+    column = _find(name, table.column_names)
+    if column is None:
+        raise InputError(where, f"split '{split}' has no column {name!r}", nearest(name, table.column_names))
+    return column
+
+
+def _find_texts(train: datasets.Dataset, chosen: Sequence[str] | None, where: str) -> tuple[str, ...]:
+    if chosen is not None:
+        return tuple(_need(name, train, "train", where) for name in chosen)
+    for names in TEXT_COLUMNS:
+        columns = tuple(column for name in names if (column := _find(name, train.column_names)))
+        if len(columns) == len(names):
+            return columns
+    raise InputError(where, f"expected a text column (text, sentence, or a pair such as sentence1 and sentence2), got "
+                            f"the columns {listed(train.column_names)}", "Name one or two with --text-columns.")
+
+
+def _find_label(tables: Mapping[str, datasets.Dataset], chosen: str | None, texts: Sequence[str],
+                where: str) -> str | None:
+    """The label column; a split may lack it. None where no split has one."""
+    for name in (chosen,) if chosen is not None else LABEL_COLUMNS:
+        for table in tables.values():
+            column = _find(name, table.column_names)
+            if column in texts:
+                raise InputError(where, f"the column {column!r} cannot be both text and label", "Name another column.")
+            if column is not None:
+                return column
+    return _need(chosen, tables["train"], "train", where) if chosen is not None else None
+
+
+def _rows(table: datasets.Dataset, split: str, texts: Sequence[str], label: str | None, where: str) -> Rows:
+    rows: Rows = {}
+    for key, name in zip(("text", "pair"), texts, strict=False):
+        column = _need(name, table, split, where)
+        rows[key] = [_as_text(value, column, row, split, where) for row, value in enumerate(table[column])]
+    found = None if label is None or split == "unlabelled" else _find(label, table.column_names)
+    rows["label"] = [None] * table.num_rows if found is None else clean_labels(
+        table[found], _class_names(table.features[found]), where=where, split=split)
+    return rows
+
+
+def _as_text(value: Any, column: str, row: int, split: str, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict)):
+        raise InputError(where, f"expected text in column {column!r}, got a {type(value).__name__} in row {row} of "
+                                f"split '{split}'", "Name a column of texts with --text-columns.")
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+def _class_names(feature: Any) -> tuple[str, ...] | None:
+    """Names of a `ClassLabel`, or of a list of them."""
+    feature = getattr(feature, "feature", feature)
+    return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+
+def _declared_names(tables: Mapping[str, datasets.Dataset], label: str | None) -> tuple[str, ...] | None:
+    columns = ((table, _find(label, table.column_names)) for table in tables.values() if label is not None)
+    declared = (_class_names(table.features[column]) for table, column in columns if column is not None)
+    return next((names for names in declared if names is not None), None)
