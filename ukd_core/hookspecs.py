@@ -1,4 +1,4 @@
-"""The complete extension surface: six hooks, each called once while plug-ins load, without arguments, returning classes or presets.
+"""The complete extension surface: six hooks that return classes or presets, called once while plug-ins load.
 
 A plug-in is a module (or object) with functions marked by `hookimpl`, found through the entry-point group ``ukd``,
 ``--plugin MODULE`` or ``--plugin-folder FOLDER``::

@@ -11,7 +11,7 @@ _PAPER = (
 _OURS = (
     "The paper's text was not at hand: weights, temperature 1 and the choice of layers follow the GLMKD "
     "implementation. Ours: teacher heads are fitted first and frozen, heads have a bias, scores are centred before "
-    "the attention, pooling is masked, and the shares of the phases. "
+    "the attention, pooling is masked, and the shares of the phases."
 )
 
 _FINETUNE = Phase(name="finetune", share=0.25, start="best", terms=(TermSpec(term="hard-label"),))
@@ -32,7 +32,7 @@ UNIVERSAL_KD = Method(
 UNIVERSAL_KD_SINGLE_PHASE = Method(
     name="universal-kd-single-phase",
     summary="labels, final answer and attention over all teacher layers at once, a third each",
-    source=_PAPER + _OURS + "One phase with equal weights is ours, after the three-part losses of ALP-KD and RAIL-KD.",
+    source=_PAPER + _OURS + " One phase with equal weights is ours, after the three-part losses of ALP-KD and RAIL-KD.",
     phases=(Phase(name="distil", terms=tuple(
         TermSpec(term=term, weight=1 / 3) for term in ("hard-label", "logit-kd", "layer-kd"))),),
 )

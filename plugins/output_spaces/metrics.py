@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from typing import Any, final
 
 import evaluate
@@ -16,12 +17,12 @@ from scipy import stats  # type: ignore[import-untyped]
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, mean_squared_error
 
 
-class _LocalMetric(evaluate.Metric):  # type: ignore[misc]
+class _LocalMetric(evaluate.Metric, ABC):  # type: ignore[misc]
     """An `evaluate.Metric` that keeps its rows in memory.
 
     Args:
         config_name: "multilabel" for rows of zeros and ones, else one value a row.
-        options: What `_compute` takes beside predictions and references.
+        options: What the measure takes beside predictions and references.
     """
 
     about = ""
@@ -36,8 +37,15 @@ class _LocalMetric(evaluate.Metric):  # type: ignore[misc]
     def _info(self) -> evaluate.MetricInfo:
         value = Value(self.value_type)
         row = Sequence(value) if self.config_name == "multilabel" else value
-        return evaluate.MetricInfo(description=self.about, citation="", inputs_description=self.about, format="numpy",
+        return evaluate.MetricInfo(description=self.about, citation="", inputs_description=self.about,
                                    features=Features({"predictions": row, "references": row}))
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return self._measure(np.asarray(predictions), np.asarray(references))
+
+    @abstractmethod
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        """Scores of arrays of shape (rows,) or (rows, C)."""
 
 
 @final
@@ -46,7 +54,7 @@ class Accuracy(_LocalMetric):
 
     about = "Share of rows that are wholly right, 0 to 1."
 
-    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(references, predictions))}
 
 
@@ -56,7 +64,7 @@ class F1(_LocalMetric):
 
     about = "Harmonic mean of precision and recall, 0 to 1; 0 where both are undefined."
 
-    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         return {"f1": float(f1_score(references, predictions, zero_division=0.0, **self.options))}
 
 
@@ -66,7 +74,7 @@ class MatthewsCorrelation(_LocalMetric):
 
     about = "Correlation of predicted and true classes, -1 to 1; 0 where one side is constant."
 
-    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         constant = len(np.unique(predictions)) < 2 or len(np.unique(references)) < 2
         return {"matthews_correlation": 0.0 if constant else float(matthews_corrcoef(references, predictions))}
 
@@ -78,7 +86,7 @@ class Correlations(_LocalMetric):
     about = "Pearson's and Spearman's correlation, -1 to 1; 0 where one side is constant or not finite."
     value_type = "float64"
 
-    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         return {"pearson": _correlation(stats.pearsonr, predictions, references),
                 "spearmanr": _correlation(stats.spearmanr, predictions, references)}
 
@@ -90,7 +98,7 @@ class MeanSquaredError(_LocalMetric):
     about = "Mean squared difference, in squared units of the label; infinite where a prediction is not finite."
     value_type = "float64"
 
-    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def _measure(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         finite = bool(np.isfinite(predictions).all())
         return {"mse": float(mean_squared_error(references, predictions)) if finite else float("inf")}
 

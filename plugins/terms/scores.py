@@ -22,4 +22,4 @@ def teacher_scores(batch: TermInput, student: Tensor, term: str) -> Tensor:
     if batch.teacher_scores is None:
         raise InputError(f"term '{term}'", "expected teacher scores in the batch, got none",
                          "Give the run a teacher, or leave this term out.")
-    return batch.teacher_scores.to(student)
+    return batch.teacher_scores.detach().to(student)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from pathlib import Path
 
 import datasets
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from ukd_plugins.output_spaces.classes import ClassesSpace
@@ -14,7 +16,7 @@ from ukd_plugins.output_spaces.regression import RegressionSpace
 
 from ukd_core.errors import InputError
 from ukd_core.output_space import OutputSpace
-from ukd_core.run.data import RawData, TaskData, encode_data
+from ukd_core.run.data import RawData, TaskData, encode_data, read_data
 from ukd_core.run.labels import clean_labels, stratified
 
 
@@ -30,6 +32,26 @@ def refusal(labels: list, space: type[OutputSpace] = ClassesSpace, **options) ->
     with pytest.raises(InputError) as caught:
         encode(labels, space, **options)
     return str(caught.value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "task"
+    made.mkdir()
+    return made
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(source: Path, **options) -> RawData:
+    return read_data(str(source), cache=source.parent / "cache", **options)
+
+
+def many(rows: int) -> str:
+    return "text,label\n" + "".join(f"text {row},{'abc'[row % 3]}\n" for row in range(rows))
 
 
 # A label column
@@ -144,6 +166,45 @@ def test_names_come_from_another_split_where_training_rows_are_unlabelled():
     assert data.splits["validation"]["label"][:] == [1, 0]
 
 
+# What becomes of labels
+
+
+def test_encoded_scores_are_numbers_and_nan():
+    labels = torch.as_tensor(encode([2.5, None, 5.0], RegressionSpace).splits["train"]["label"][:])
+    assert labels.is_floating_point()
+    assert labels.isnan().tolist() == [False, True, False]
+    assert labels[[0, 2]].tolist() == [2.5, 5.0]
+
+
+def test_encoded_lists_are_zeros_and_ones_and_nan():
+    labels = torch.as_tensor(encode([["x", "y"], [], None], MultilabelSpace).splits["train"]["label"][:])
+    assert labels[:2].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert labels[2].isnan().all()
+
+
+def test_a_teacher_makes_labels_unnecessary():
+    data = encode([None, None], teacher_labels=("neg", "pos"))
+    assert data.space.labels == ("neg", "pos")
+    assert data.splits["train"]["label"][:] == [-100, -100]
+
+
+def test_no_label_and_no_teacher():
+    assert refusal([None], label_names=("a", "b")) == (
+        "data: no row has a label. Name the label column, or give a teacher that was trained on this task: "
+        "it can label the rows.")
+
+
+def test_training_rows_of_one_class():
+    assert refusal(["x", "x", None], label_names=("x", "y"), validation=["y"]) == (
+        "data: expected at least two classes in the training rows, got only 'x'. "
+        "Check the label column, or keep more labels.")
+
+
+def test_a_word_among_the_numbers_of_a_regression():
+    assert refusal(["1.5", "high"], RegressionSpace) == (
+        "data, split 'train', row 1: label 'high' is not a finite number. Correct it, or name another label column.")
+
+
 # Names that contradict each other
 
 
@@ -193,21 +254,22 @@ def test_a_single_class():
     assert refusal(["a", "a"]) == "data: expected at least two classes, got 1 (a). Check the label column."
 
 
+class Refusing(OutputSpace):
+    name = problem_type = "refusing"
+    missing = None
+    label_names = classmethod(lambda cls, values: (_ for _ in ()).throw(ValueError("expected pairs.")))
+    encode = is_labelled = label_loss = divergence = predictions = describe = metrics = lambda self, *_: None
+
+    def __init__(self, labels):
+        raise InputError("space", "expected other names") if labels == ("b",) else ValueError("expected two names.")
+
+
 def test_values_and_names_that_the_space_refuses():
-    class Pairs(OutputSpace):
-        name = "pairs"
-        problem_type = "pairs"
-        missing = None
-        label_names = classmethod(lambda cls, values: (_ for _ in ()).throw(ValueError("expected pairs.")))
-        encode = is_labelled = label_loss = divergence = predictions = describe = metrics = lambda self, *_: None
-
-        def __init__(self, labels):
-            raise ValueError("expected two names.")
-
-    assert refusal(["a"], Pairs) == ("data: the labels do not fit the output space 'pairs': expected pairs. "
-                                     "Choose another output space or label column.")
-    assert refusal(["a"], Pairs, label_names=["a"]) == (
-        "data: the label names a do not fit the output space 'pairs': expected two names.")
+    assert refusal(["a"], Refusing) == ("data: the labels do not fit the output space 'refusing': expected pairs. "
+                                        "Choose another output space or label column.")
+    assert refusal(["a"], Refusing, label_names=["a"]) == (
+        "data: the label names a do not fit the output space 'refusing': expected two names.")
+    assert refusal(["a"], Refusing, label_names=["b"]) == "space: expected other names."
 
 
 def test_a_long_list_of_names_is_cut():
@@ -264,3 +326,68 @@ def test_scores_are_one_stratum():
 def test_a_choice_follows_its_seed():
     labels = ["a", "b"] * 50
     assert stratified(labels, 20, 1) == stratified(labels, 20, 1) != stratified(labels, 20, 2)
+
+
+# Validation split and samples
+
+
+def test_a_validation_split_is_taken_from_labelled_rows_in_proportion(tmp_path):
+    rows = [f"{row},{'a' if row < 60 else 'b' if row < 90 else ''}" for row in range(120)]
+    file = write(tmp_path / "rows.csv", "text,label\n" + "\n".join(rows) + "\n")
+    raw = read(file, validation_fraction=0.2)
+    held = raw.splits["validation"]
+    assert Counter(held["label"]) == {"a": 12, "b": 6}
+    train = raw.splits["train"]
+    assert sorted([*map(int, held["text"]), *map(int, train["text"])]) == list(range(120))
+    for split in (held, train):
+        assert list(map(int, split["text"])) == sorted(map(int, split["text"]))
+        assert split["row"][:] == list(range(len(split)))
+
+
+def test_the_validation_split_leaves_each_class_a_training_row(tmp_path):
+    file = write(tmp_path / "rows.csv", "text,label\na,x\nb,x\nc,x\nd,y\n")
+    raw = read(file, validation_fraction=0.9)
+    assert sorted(raw.splits["train"]["label"]) == ["x", "y"]
+    assert raw.splits["validation"]["label"][:] == ["x", "x"]
+
+
+def test_no_validation_split_where_none_is_wanted_or_there_is_one_or_nothing_is_labelled(folder):
+    write(folder / "train.csv", many(20))
+    assert list(read(folder, validation_fraction=0).splits) == ["train"]
+    write(folder / "test.csv", many(5))
+    assert set(read(folder).splits) == {"train", "validation", "test"}
+    assert len(read(folder).splits["test"]) == 5
+    write(folder / "valid.csv", many(4))
+    raw = read(folder)
+    assert (len(raw.splits["train"]), len(raw.splits["validation"])) == (20, 4)
+    (folder / "valid.csv").unlink()
+    write(folder / "train.csv", "text\na\nb\n")
+    write(folder / "test.csv", "text\na\nb\n")
+    assert list(read(folder).splits) == ["train", "test"]
+
+
+def test_samples_keep_the_order_and_follow_the_seed(folder):
+    write(folder / "train.csv", many(60))
+    write(folder / "validation.csv", many(30))
+    write(folder / "test.csv", many(30))
+
+    def sample(seed: int) -> list[list[int]]:
+        raw = read(folder, max_train_rows=20, max_eval_rows=10, seed=seed)
+        return [[int(text.split()[1]) for text in raw.splits[split]["text"]]
+                for split in ("train", "validation", "test")]
+
+    first = sample(1)
+    assert [len(rows) for rows in first] == [20, 10, 10]
+    assert all(rows == sorted(set(rows)) for rows in first)
+    assert sample(1) == first != sample(2)
+    assert read(folder, max_train_rows=20).splits["train"]["row"][:] == list(range(20))
+
+
+def test_max_labels_keeps_every_row_and_so_many_labels(folder):
+    write(folder / "train.csv", "text,label\n" + "".join(f"t{row},{'ab'[row % 10 == 0]}\n" for row in range(100)))
+    raw = read(folder, max_labels=20, validation_fraction=0)
+    labels = raw.splits["train"]["label"][:]
+    assert len(labels) == 100
+    assert Counter(labels) == {"a": 18, "b": 2, None: 80}
+    assert raw.splits["train"]["text"][:] == [f"t{row}" for row in range(100)]
+    assert all(label in (None, "ab"[row % 10 == 0]) for row, label in enumerate(labels))

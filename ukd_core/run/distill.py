@@ -27,7 +27,7 @@ from ukd_core.run.output import claim_output, finished_metrics, open_output
 from ukd_core.run.phases import Training, check_phases, train_phases, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import Teacher, ready_teacher, stored_labels
+from ukd_core.run.teacher import Teacher, ready_teacher, taken_labels
 from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def make_plan(recipe: Recipe) -> Plan:
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
                     seed=recipe.data_seed, cache=cache)
-    data = encode_data(raw, space_type, label_names=recipe.label_names, teacher_labels=stored_labels(teacher))
+    data = encode_data(raw, space_type, label_names=recipe.label_names, teacher_labels=taken_labels(teacher, recipe))
     usable_phases(phases, registry, data)
     return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
 

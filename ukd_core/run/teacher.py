@@ -43,9 +43,11 @@ class Teacher:
     """Spent on fine-tuning in this run."""
 
 
-def stored_labels(plan: SourcePlan) -> tuple[str, ...] | None:
-    """What a stored teacher was trained to answer; None where it is no classifier."""
-    return None if plan.location is None else plan.load().label_names
+def taken_labels(plan: SourcePlan, recipe: Recipe) -> tuple[str, ...] | None:
+    """What the teacher was trained to answer, where it is taken as it is; None where it will learn this task."""
+    if plan.location is None or recipe.teacher_tuning != "auto":
+        return None
+    return plan.load().label_names
 
 
 def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
