@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ def train_word_piece(kind: type[PreTrainedTokenizerBase], texts: Sequence[str], 
                      specials: Sequence[str], unknown: str = "[UNK]") -> PreTrainedTokenizerBase:
     """Train a lower-casing WordPiece vocabulary as BERT has it; the same texts give the same vocabulary.
 
+    The trainer of `tokenizers` numbers the inner letters in the order of a hash map, which decides between equally
+    frequent merges. They are numbered here, beforehand, as if they were special tokens.
+
     Args:
         kind: Fast tokenizer class that takes a `vocab`.
         texts: Training texts.
@@ -26,9 +30,27 @@ def train_word_piece(kind: type[PreTrainedTokenizerBase], texts: Sequence[str], 
     tokenizer = Tokenizer(models.WordPiece(vocab={}, unk_token=unknown))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(specials), show_progress=False)
+    letters, inner = _letters(tokenizer, texts, most=(size - len(specials)) // 2)
+    numbered = [*specials, *("##" + letter for letter in inner)]
+    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=numbered, initial_alphabet=letters,
+                                        limit_alphabet=len(letters), show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return kind(vocab=tokenizer.get_vocab())
+
+
+def _letters(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> tuple[list[str], list[str]]:
+    """The most frequent characters, and those of them that occur inside words; both in alphabetical order."""
+    words: Counter[str] = Counter()
+    for text in texts:
+        normal = tokenizer.normalizer.normalize_str(text)
+        words.update(word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for letter in word:
+            counts[letter] += count
+    letters = sorted(sorted(counts, key=lambda letter: (-counts[letter], letter))[:most])
+    inside = set().union(*(word[1:] for word in words))
+    return letters, [letter for letter in letters if letter in inside]
 
 
 def train_byte_pairs(kind: type[PreTrainedTokenizerBase], texts: Sequence[str], size: int,

@@ -17,8 +17,8 @@ from ukd_core.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-BUCKETS = 200_000
-"""Rows for character n-grams in fastText: a tenth of its default, enough for the words of one task."""
+FRESH_MEMORY = 64 * 2**20
+"""Bytes from which an allocation is a fresh, zeroed mapping on every common system (glibc: always above 32 MiB)."""
 
 
 def read_vectors(location: str, tokens: Sequence[str]) -> dict[int, Tensor]:
@@ -47,6 +47,8 @@ def read_vectors(location: str, tokens: Sequence[str]) -> dict[int, Tensor]:
     if not rows:
         raise InputError(where, "expected vectors for the words of the task, got a file with none of them",
                          "Check the language of the file and the option lowercase.")
+    if not torch.stack(list(rows.values())).isfinite().all():
+        raise InputError(where, "expected finite numbers, got infinite ones or NaN", "Use another file.")
     return rows
 
 
@@ -54,7 +56,9 @@ def fasttext_vectors(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase, 
                      width: int) -> dict[int, Tensor]:
     """Train fastText skip-gram vectors on `texts`, split as the model's tokenizer splits them.
 
-    One thread and fastText's fixed seed: the same texts give the same vectors.
+    One thread and fastText's fixed seed: the same texts give the same vectors. On one thread fastText draws only the
+    first tenth of its table (words, then character n-grams) and leaves the rest as the memory was, whence its
+    "Encountered NaN"; so there are ten times more rows than words, in a table large enough to start as zeros.
 
     Args:
         tokens: The model's tokens in the order of their ids.
@@ -66,7 +70,7 @@ def fasttext_vectors(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase, 
         Id -> vector, shape (width,), float32.
 
     Raises:
-        InputError: fastText is not installed, or the texts hold no word.
+        InputError: fastText is not installed or fails, or the texts hold no word.
     """
     where = "embeddings 'fasttext'"
     fasttext = _fasttext(where)
@@ -76,8 +80,13 @@ def fasttext_vectors(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase, 
             file.writelines(" ".join(tokenizer.tokenize(text)) + "\n" for text in texts)
         if not corpus.read_text(encoding="utf-8").strip():
             raise InputError(where, "expected texts with words, got none", "Use random embeddings.")
-        model = fasttext.train_unsupervised(str(corpus), model="skipgram", dim=width, minCount=1, bucket=BUCKETS,
-                                            thread=1, verbose=0)
+        buckets = max(10 * len(tokens), FRESH_MEMORY // (4 * width))
+        try:
+            model = fasttext.train_unsupervised(str(corpus), model="skipgram", dim=width, minCount=1, bucket=buckets,
+                                                thread=1, verbose=0)
+        except RuntimeError as error:
+            raise InputError(where, f"fastText failed: {str(error).rstrip('.')}",
+                             "Use random embeddings or a file of vectors.") from error
     return dict(enumerate(_word_rows(model, tokens)))
 
 
@@ -132,12 +141,12 @@ def _from_text(path: Path, where: str, tokens: Sequence[str]) -> dict[int, Tenso
                 width = int(parts[1])
                 continue
             width = width or len(parts) - 1
+            if width < 1 or len(parts) <= width:
+                raise _bad_line(where, line_number, max(width, 1), len(parts) - 1)
             # Counted from the end: a few words of GloVe 840B hold spaces.
             word = " ".join(parts[: len(parts) - width])
             if word in wanted:
                 rows.setdefault(wanted[word], _numbers(parts[len(parts) - width:], where, line_number))
-            elif len(parts) <= width or width < 1:
-                raise _bad_line(where, line_number, max(width, 1), len(parts) - 1)
     return rows
 
 

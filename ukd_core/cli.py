@@ -6,12 +6,10 @@ import inspect
 import json
 import logging
 import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
-import click
 import typer
 
 from ukd_core.errors import InputError, UKDError
@@ -25,6 +23,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
 PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
 Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
+# typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
+USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 NOT_OPTIONS = frozenset({"phases", "plugins"})
 """Keys of a recipe that are written in YAML only, or under another name."""
 
@@ -37,9 +37,9 @@ def main() -> None:
         status = app(standalone_mode=False)
     except UKDError as error:
         status = _complain(str(error), error.exit_status)
-    except click.ClickException as error:
+    except USAGE_ERROR as error:
         status = _complain(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         status = _complain("stopped; what is complete is kept. Run the same command with --resume to continue.", 130)
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -74,7 +74,7 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[
 
 
 def _recipe_options() -> list[inspect.Parameter]:
-    """One command-line option for each key of a recipe, with its type, help and default."""
+    """One command-line option for each key of a recipe; they are all texts here, the recipe checks and converts."""
     from ukd_core.run.recipe import Recipe
     parameters = []
     for key, field in Recipe.model_fields.items():
@@ -83,25 +83,20 @@ def _recipe_options() -> list[inspect.Parameter]:
         default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
         option = typer.Option(f"--{key.replace('_', '-')}", help=f"{field.description}.{default}",
                               metavar=_metavar(field.annotation))
-        if _plain_type(field.annotation) is bool:
-            option = typer.Option(f"--{key.replace('_', '-')}/--no-{key.replace('_', '-')}",
-                                  help=f"{field.description}.{default}")
-        annotation: Any = Annotated[Optional[_plain_type(field.annotation)], option]  # noqa: UP045 - made at run time
-        parameters.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+        parameters.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None,
+                                            annotation=Annotated[str | None, option]))
     return parameters
-
-
 def _plain_type(annotation: Any) -> Any:
-    """str, int, float or bool for the annotation of a recipe key; the recipe itself checks the value."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _plain_type(next(part for part in get_args(annotation) if part is not type(None)))
-    return annotation if annotation in (int, float, bool) else str
 
 
-def _metavar(annotation: Any) -> str | None:
+def _metavar(annotation: Any) -> str:
+    parts = [annotation, *(part for part in get_args(annotation) if part is not type(None))]
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
-    return "A,B,..." if tuple in (get_origin(part) for part in (annotation, *get_args(annotation))) else None
+    if any(get_origin(part) is tuple for part in parts):
+        return "A,B,..."
+    names = {int: "INTEGER", float: "NUMBER", bool: "true|false"}
+    return next((names[part] for part in parts if part in names), "TEXT")
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:

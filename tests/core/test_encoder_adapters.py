@@ -15,6 +15,7 @@ from ukd_adapters import (
     MPNetLayerSource,
     RobertaLayerSource,
 )
+from ukd_adapters.text import words_of
 from ukd_core import BuildContext
 from ukd_core.errors import InputError
 from ukd_core.spec import parse_spec, read_options
@@ -154,6 +155,19 @@ def test_fresh_defaults_are_small_and_heads_divide_the_width(adapter):
     assert make(adapter, hidden=15, intermediate=20).model.config.num_attention_heads == 1
 
 
+@every_adapter
+def test_the_same_texts_give_the_same_tokenizer(adapter):
+    first, *more = (adapter.train_tokenizer(TEXTS, 400).backend_tokenizer.to_str() for _ in range(4))
+    assert more == [first] * 3
+
+
+def test_trained_vocabulary_keeps_to_its_size_and_starts_with_the_special_tokens():
+    tokenizer = BertLayerSource.train_tokenizer([chr(code) + "x" for code in range(0x3B1, 0x7FF)], 300)
+    tokens = words_of(tokenizer)
+    assert 290 < len(tokens) <= 300 and tokens[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert tokenizer.tokenize("x")[0] == "x"
+
+
 def test_dropout_option_reaches_every_dropout_of_the_encoder(tmp_path):
     source = make(DistilBertLayerSource, dropout=0.25)
     assert {module.p for module in source.model.distilbert.modules() if isinstance(module, torch.nn.Dropout)} == {0.25}
@@ -163,9 +177,9 @@ def test_dropout_option_reaches_every_dropout_of_the_encoder(tmp_path):
 
 
 def test_fresh_student_shares_the_tokenizer_of_a_teacher_of_its_kind_only():
-    teacher = make(BertLayerSource)
-    assert make(BertLayerSource, teacher).tokenizer.get_vocab() == teacher.tokenizer.get_vocab()
-    assert make(BertLayerSource, teacher, vocab_size=300).tokenizer.get_vocab() != teacher.tokenizer.get_vocab()
+    teacher = BertLayerSource.build(BertLayerSource.Options(layers=1, hidden=4), BuildContext(SPACE, ["a"], None, 9, 0))
+    assert words_of(make(BertLayerSource, teacher).tokenizer) == words_of(teacher.tokenizer)
+    assert "harbour" in words_of(make(BertLayerSource, teacher, vocab_size=300).tokenizer)
     assert "Ġthe" in make(RobertaLayerSource, teacher, vocab_size=400).tokenizer.get_vocab()
 
 

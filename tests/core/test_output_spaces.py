@@ -145,9 +145,8 @@ def test_answers_in_numbers_and_in_words():
     (answer,) = SENTIMENT.describe(torch.tensor([[0.0, math.log(3.0)]]))
     assert answer["label"] == "positive" and answer["score"] == pytest.approx(0.75)
     assert answer["scores"] == {"negative": pytest.approx(0.25), "positive": pytest.approx(0.75)}
-    logits = torch.tensor([[math.log(3.0), -1.0, 0.0]])
-    assert TOPICS.predictions(logits).tolist() == [[1, 0, 0]]
-    (answer,) = TOPICS.describe(logits)
+    assert TOPICS.predictions(torch.tensor([[0.1, -0.1, 0.0]])).tolist() == [[1, 0, 0]]
+    (answer,) = TOPICS.describe(torch.tensor([[math.log(3.0), -1.0, 0.0]]))
     assert answer["labels"] == ["art"] and answer["scores"]["art"] == pytest.approx(0.75)
     assert list(answer["scores"]) == ["art", "law", "sport"]
     assert NUMBER.predictions(torch.tensor([[[2.0], [3.0]]])).tolist() == [[2.0, 3.0]]
@@ -192,6 +191,7 @@ def test_numbers_are_scored_by_both_correlations_and_the_squared_difference():
     (NUMBER, np.ones(3), np.array([1.0, 2.0, 3.0]), "pearson"),
     (NUMBER, np.array([1.0, 2.0, 3.0]), np.ones(3), "spearmanr"),
     (NUMBER, np.array([1.0, math.nan, 3.0]), np.array([1.0, 2.0, 3.0]), "pearson"),
+    (NUMBER, np.array([math.inf, math.inf, 3.0]), np.array([1.0, 2.0, 3.0]), "spearmanr"),
     (NUMBER, np.ones(1), np.ones(1), "pearson"),
 ])
 def test_scores_without_meaning_are_zero_without_a_warning(space, answers, truth, name):

@@ -81,7 +81,9 @@ def test_the_temperature_is_the_options_then_the_runs_then_one(option, run, used
 
 def test_logit_kd_with_a_projector_mixes_all_heads_and_the_classifier():
     batch = batch_of()
-    loss = LogitKDTerm(LogitKDOptions(projector="attention", temperature=2.0), setup_of())(batch)
+    term = LogitKDTerm(LogitKDOptions(projector="attention", temperature=2.0), setup_of(teacher_layers=4))
+    assert (term.projector.setup.student_layers, term.projector.setup.teacher_layers) == (1, 5)
+    loss = term(batch)
     student = batch.student.logits.detach().double().numpy()[None]
     teacher = batch.teacher_scores.double().numpy()
     expected = oracles.universal_layer_loss(student, teacher, oracles.attention(student, teacher), 2.0)

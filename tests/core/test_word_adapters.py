@@ -95,7 +95,7 @@ def test_padding_changes_no_unit(adapter, pooling):
 @every_adapter
 def test_what_stands_in_the_padding_is_never_read(adapter):
     source = make(adapter).eval()
-    batch = source.pad(source.tokenize(TEXTS[:1] + ["rain"], max_length=64))
+    batch = source.pad(source.tokenize([*TEXTS[:1], "rain"], max_length=64))
     garbage = {**batch, "input_ids": torch.where(batch["attention_mask"].bool(), batch["input_ids"], 5)}
     assert not torch.equal(batch["input_ids"], garbage["input_ids"])
     for clean, dirty in zip(source(batch).pooled, source(garbage).pooled, strict=True):

@@ -84,10 +84,16 @@ def test_detach_keeps_the_gradient_out_of_the_weights(detach):
 
 
 def test_attention_under_autocast_scores_in_full_precision():
-    student, teacher = 30 * torch.randn(2, 3, 4), 30 * torch.randn(5, 3, 4)
+    student, teacher = torch.randn(2, 3, 4), torch.randn(5, 3, 4)
     expected = AttentionProjector()(student, teacher).weights
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(AttentionProjector()(student, teacher).weights, expected, rtol=0, atol=0)
+
+
+def test_attention_rounds_half_precision_only_at_the_end():
+    student, teacher = 2 * torch.randn(2, 9, 4).bfloat16(), 2 * torch.randn(5, 9, 4).bfloat16()
+    expected = AttentionProjector()(student.float(), teacher.float()).weights.bfloat16()
+    torch.testing.assert_close(AttentionProjector()(student, teacher).weights, expected, rtol=0, atol=0)
 
 
 def test_attention_is_finite_for_wide_stacks_of_great_scores_and_a_tiny_temperature():

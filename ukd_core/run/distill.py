@@ -86,6 +86,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     seconds = {"teacher_finetune": teacher.seconds, **answers.seconds}
     trained = train_student(plan, student, answers, folder, reporter, seconds)
     metrics = _metrics(plan, teacher, student, answers, trained, seconds)
+    student.tokenizer.model_max_length = recipe.max_length
     _finish(folder, student, metrics)
     return metrics
 
