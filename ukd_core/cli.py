@@ -86,7 +86,6 @@ def _recipe_options() -> list[inspect.Parameter]:
         parameters.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None,
                                             annotation=Annotated[str | None, option]))
     return parameters
-def _plain_type(annotation: Any) -> Any:
 
 
 def _metavar(annotation: Any) -> str:
