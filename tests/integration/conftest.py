@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import pytest
+from texts import few_of_each, write_jsonl
 
 from ukd_core.cli import main
 from ukd_core.run.data import read_data
 from ukd_core.run.embedded import cache_folder
-
-CLASSES = ("acq", "crude", "earn", "trade")
-
-
-def write_jsonl(path: Path, rows: list[dict[str, object]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
-def few_of_each(split: datasets.Dataset, each: int) -> list[dict[str, object]]:
-    taken: dict[str, list[dict[str, object]]] = {name: [] for name in CLASSES}
-    for text, label in zip(split["text"][:], split["label"][:], strict=True):
-        if label in taken and len(taken[label]) < each:
-            taken[label].append({"text": text, "label": label})
-    return [row for rows in zip(*taken.values(), strict=True) for row in rows]
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.integration.conftest import write_jsonl
+from texts import write_jsonl
 
 Command = Callable[..., tuple[int, str, str]]
 GOOD = {"text": "oil prices rose", "label": "crude"}
@@ -24,7 +23,7 @@ def make_folder(folder: Path, rows: list[dict[str, object]], validation: list[di
 def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: object) -> None:
     """The run ends with one line that holds `texts`, status 2, no run folder."""
     output = tmp_path / "run"
-    options = {"teacher": "cnn", "student": "bilstm", "method": "universal-kd", "output": output, "cache": cache, **changes}
+    options = {"teacher": "cnn", "student": "bilstm", "output": output, "cache": cache, **changes}
     status, out, err = ukd("distill", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items()))
     assert status == 2, err
     assert out == ""
@@ -54,7 +53,8 @@ def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: o
     ("text-columns", "txt", ("txt", "text")),
     ("label-column", "klass", ("klass", "label")),
 ])
-def test_wrong_option(ukd: Command, news: Path, cache: Path, tmp_path: Path, option: str, value: str, texts: tuple[str]):
+def test_wrong_option(ukd: Command, news: Path, cache: Path, tmp_path: Path, option: str, value: str,
+                      texts: tuple[str, ...]):
     refused(ukd, tmp_path, *texts, cache=cache, **{"data": news, option: value})
 
 

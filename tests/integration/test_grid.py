@@ -18,8 +18,9 @@ KINDS = ("bert", "roberta", "cnn", "bilstm")
 @pytest.mark.parametrize("student", KINDS)
 @pytest.mark.parametrize("teacher", KINDS)
 def test_universal_kd_trains(teacher: str, student: str, news: Path, cache: Path, tmp_path: Path):
-    recipe = Recipe(teacher=teacher, student=student, data=str(news), method="universal-kd", output=str(tmp_path / "run"),
-                    cache=str(cache), max_length=32, epochs=4, teacher_epochs=3, batch_size=16, device="cpu")
+    recipe = Recipe(teacher=teacher, student=student, data=str(news), method="universal-kd",
+                    output=str(tmp_path / "run"), cache=str(cache), max_length=24, epochs=4, teacher_epochs=3,
+                    batch_size=16, device="cpu")
     metrics = distill(recipe, reporter=Reporter(quiet=True))
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     for term in ("loss", "loss/logit-kd", "loss/layer-kd"):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from texts import write_jsonl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from tests.integration.conftest import write_jsonl
 from ukd_core import Recipe, distill
 from ukd_core.run import teacher as teacher_module
 from ukd_core.run.fingerprint import hash_weights
@@ -22,7 +22,8 @@ Command = Callable[..., tuple[int, str, str]]
 
 def make(news: Path, cache: Path, output: Path, **changes: object) -> Recipe:
     return Recipe.make({"teacher": "cnn", "student": "bilstm", "data": str(news), "output": str(output),
-                        "cache": str(cache), "max_length": 32, "epochs": 2, "teacher_epochs": 2, "device": "cpu", **changes})
+                        "cache": str(cache), "max_length": 32, "epochs": 2, "teacher_epochs": 2, "device": "cpu",
+                        **changes})
 
 
 def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):
@@ -44,7 +45,8 @@ def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):
     assert sum(p.numel() for p in model.parameters()) == metrics["student"]["parameters"]
     assert set(model.config.id2label.values()) == {"acq", "crude", "earn", "trade"}
     story = json.loads((news / "validation.jsonl").read_text().splitlines()[0])["text"]
-    answer = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(run / "student"))(story)
+    answer = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(run / "student"))(
+        story, truncation=True)
     status, out, err = ukd("eval", run, "--data", news, "--cache", cache)
     assert status == 0, err
     assert json.loads(out)["accuracy"] == metrics["student"]["metrics"]["accuracy"]
@@ -129,7 +131,8 @@ def test_no_label_at_all_with_a_trained_teacher(news: Path, cache: Path, tmp_pat
 
 
 def test_probe_teacher_is_the_last_layers_head(news: Path, cache: Path, tmp_path: Path):
-    metrics = distill(make(news, cache, tmp_path / "run", teacher="bert:layers=2", teacher_tuning="probe"), reporter=QUIET)
+    metrics = distill(make(news, cache, tmp_path / "run", teacher="bert:layers=2", teacher_tuning="probe"),
+                      reporter=QUIET)
     assert metrics["teacher"]["metrics"]["accuracy"] == metrics["layer_accuracy"][-1]
     assert metrics["seconds"]["teacher_finetune"] == 0
 

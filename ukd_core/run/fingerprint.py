@@ -28,8 +28,13 @@ def source_facts(source: LayerSource) -> dict[str, Any]:
     config = {key: value for key, value in source.model.config.to_dict().items() if key not in NOT_STATES}
     return {"adapter": source.name, "config": config,
             "weights": hash_weights(source.model.state_dict()),
-            "tokenizer": hash_texts([source.tokenizer.backend_tokenizer.to_str(),
-                                     repr(source.tokenizer.init_kwargs.get("do_lower_case"))])}
+            "tokenizer": fingerprint(_tokenizer_facts(source))}
+
+
+def _tokenizer_facts(source: LayerSource) -> dict[str, Any]:
+    """The tokenizer without its truncation and padding, which are those of its last call."""
+    facts = json.loads(source.tokenizer.backend_tokenizer.to_str())
+    return {key: value for key, value in facts.items() if key not in ("truncation", "padding")}
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:
