@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ukd_plugins.methods.logit_kd import LOGIT_KD
-from ukd_plugins.methods.none import NONE
-from ukd_plugins.methods.universal_kd import UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA
-from ukd_plugins.output_spaces.classes import ClassesSpace
-from ukd_plugins.output_spaces.multilabel import MultilabelSpace
-from ukd_plugins.output_spaces.regression import RegressionSpace
-from ukd_plugins.projectors.attention import AttentionProjector
-from ukd_plugins.projectors.fixed import FixedProjector
-from ukd_plugins.projectors.teacher_assistant import TeacherAssistantProjector
-from ukd_plugins.pseudo_heads.linear import LinearHead
-from ukd_plugins.terms.hard_label import HardLabelTerm
-from ukd_plugins.terms.layer_kd import LayerKDTerm
-from ukd_plugins.terms.logit_kd import LogitKDTerm
-
 from ukd_core import Method, OutputSpace, Projector, PseudoHead, Term, hookimpl
+
+from .methods.logit_kd import LOGIT_KD
+from .methods.none import NONE
+from .methods.universal_kd import UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA
+from .output_spaces.classes import ClassesSpace
+from .output_spaces.multilabel import MultilabelSpace
+from .output_spaces.regression import RegressionSpace
+from .projectors.attention import AttentionProjector
+from .projectors.fixed import FixedProjector
+from .projectors.teacher_assistant import TeacherAssistantProjector
+from .pseudo_heads.linear import LinearHead
+from .terms.hard_label import HardLabelTerm
+from .terms.layer_kd import LayerKDTerm
+from .terms.logit_kd import LogitKDTerm
 
 
 @hookimpl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from huggingface_hub.utils import logging as hub_logging
 from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as hf_logging
 
+from ukd_core import quiet
 from ukd_core.errors import InputError, UKDError
 
 if TYPE_CHECKING:
@@ -36,23 +34,6 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase
     label_names: tuple[str, ...] | None
     """What the classifier was trained to answer; None where it is new, cut from a deeper model, or never was one."""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep progress bars and remarks of transformers and the hub off stderr; settings are restored afterwards."""
-    level, hub_level = hf_logging.get_verbosity(), hub_logging.get_verbosity()
-    bars = hf_logging.is_progress_bar_enabled()
-    hf_logging.set_verbosity_error()
-    hub_logging.set_verbosity(logging.ERROR)
-    hf_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        hf_logging.set_verbosity(level)
-        hub_logging.set_verbosity(hub_level)
-        if bars:
-            hf_logging.enable_progress_bar()
 
 
 @contextmanager

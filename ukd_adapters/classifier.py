@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ukd_adapters.checkpoint import quiet
 from ukd_adapters.pooling import pool
-from ukd_core import Batch, LayerSource, LayerStates
+from ukd_core import Batch, LayerSource, LayerStates, quiet
 from ukd_core.errors import InputError
 
 if TYPE_CHECKING:

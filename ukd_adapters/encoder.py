@@ -14,10 +14,11 @@ from pydantic import Field
 from transformers import AutoModelForSequenceClassification
 
 import ukd_core
-from ukd_adapters.checkpoint import load_checkpoint, quiet, set_space
+from ukd_adapters.checkpoint import load_checkpoint, set_space
 from ukd_adapters.classifier import ClassifierSource, refuse_set_options, weights_from
 from ukd_adapters.pooling import stored_pooling
 from ukd_adapters.text import words_of
+from ukd_core import quiet
 from ukd_core.errors import InputError
 
 if TYPE_CHECKING:

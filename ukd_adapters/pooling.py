@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from transformers.utils import cached_file
 
-from ukd_adapters.checkpoint import quiet
-from ukd_core import masked_mean
+from ukd_core import masked_mean, quiet
 
 SENTENCE_TRANSFORMERS_FILE = "1_Pooling/config.json"
 

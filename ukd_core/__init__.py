@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ukd_core.pseudo_head import PseudoHead
     from ukd_core.run.distill import distill
     from ukd_core.run.recipe import Recipe
+    from ukd_core.silence import quiet
     from ukd_core.spec import Options
     from ukd_core.term import Term, TermInput, TermSetup
 
@@ -25,6 +26,7 @@ _HOMES = {
     "OutputSpace": "output_space",
     "Projection": "projector", "Projector": "projector", "ProjectorSetup": "projector",
     "PseudoHead": "pseudo_head",
+    "quiet": "silence",
     "distill": "run.distill", "Recipe": "run.recipe",
     "Options": "spec",
     "Term": "term", "TermInput": "term", "TermSetup": "term",
@@ -33,7 +35,7 @@ _HOMES = {
 __all__ = [
     "Batch", "BuildContext", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase", "Projection",
     "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec", "distill",
-    "hookimpl", "masked_mean",
+    "hookimpl", "masked_mean", "quiet",
 ]
 
 

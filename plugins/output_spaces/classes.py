@@ -7,9 +7,10 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor
-from ukd_plugins.precision import at_least_float32
 
 from ukd_core import OutputSpace
+
+from ..precision import at_least_float32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,7 @@ class ClassesSpace(OutputSpace):
         `f1` is that of label 1 where there are two classes (as GLUE counts it), else `f1_macro` is the mean over
         classes.
         """
-        from ukd_plugins.output_spaces.metrics import F1, Accuracy, MatthewsCorrelation, score
+        from .metrics import F1, Accuracy, MatthewsCorrelation, score
 
         binary = self.size == 2
         f1 = score(F1(average="binary" if binary else "macro"), predictions, labels)["f1"]

@@ -13,7 +13,7 @@ from typing import Any, final
 import evaluate
 import numpy as np
 from datasets import Features, Sequence, Value
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, mean_squared_error
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
-from ukd_plugins.output_spaces.classes import index_of, names_of
-from ukd_plugins.precision import at_least_float32
 
 from ukd_core import OutputSpace
+
+from ..precision import at_least_float32
+from .classes import index_of, names_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,7 @@ class MultilabelSpace(OutputSpace):
 
     def metrics(self, predictions: np.ndarray, labels: np.ndarray) -> Mapping[str, float]:
         """F1 over all decisions (`f1_micro`), its mean over labels (`f1_macro`), and rows wholly right (`accuracy`)."""
-        from ukd_plugins.output_spaces.metrics import F1, Accuracy, score
+        from .metrics import F1, Accuracy, score
 
         micro, macro = (score(F1("multilabel", average=average), predictions, labels)["f1"]
                         for average in ("micro", "macro"))

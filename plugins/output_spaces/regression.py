@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor
-from ukd_plugins.precision import at_least_float32
 
 from ukd_core import OutputSpace
+
+from ..precision import at_least_float32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,6 @@ class RegressionSpace(OutputSpace):
 
     def metrics(self, predictions: np.ndarray, labels: np.ndarray) -> Mapping[str, float]:
         """Pearson and Spearman correlation (0 where one side is constant) and mean squared error."""
-        from ukd_plugins.output_spaces.metrics import Correlations, MeanSquaredError, score
+        from .metrics import Correlations, MeanSquaredError, score
 
         return {**score(Correlations(), predictions, labels), **score(MeanSquaredError(), predictions, labels)}

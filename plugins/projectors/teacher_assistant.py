@@ -8,9 +8,10 @@ from typing import Any, Literal, final
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
-from ukd_plugins.projectors.attention import AttentionOptions, AttentionProjector
 
 from ukd_core import Projector, ProjectorSetup
+
+from .attention import AttentionOptions, AttentionProjector
 
 
 class TeacherAssistantOptions(AttentionOptions):

@@ -7,10 +7,11 @@ from typing import Any, Literal, final
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from ukd_plugins.precision import at_least_float32, full_precision
-from ukd_plugins.terms.scores import teacher_scores
 
 from ukd_core import Options, Term, TermInput, TermSetup
+
+from ..precision import at_least_float32, full_precision
+from .scores import teacher_scores
 
 
 class LayerKDOptions(Options):

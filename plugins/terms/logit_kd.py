@@ -6,10 +6,11 @@ from typing import Any, final
 
 from pydantic import Field
 from torch import Tensor
-from ukd_plugins.precision import at_least_float32, full_precision
-from ukd_plugins.terms.scores import teacher_scores
 
 from ukd_core import Options, Projector, Term, TermInput, TermSetup
+
+from ..precision import at_least_float32, full_precision
+from .scores import teacher_scores
 
 
 class LogitKDOptions(Options):

@@ -35,7 +35,7 @@ def test_lists_may_be_written_with_commas():
 
 @pytest.mark.parametrize(("changes", "text"), [
     ({"batch_sise": 3}, "recipe: no option 'batch_sise'. Did you mean 'batch_size'"),
-    ({"batch_size": 0}, "recipe: option 'batch_size' has a wrong value: Input should be greater than or equal to 1, got 0."),
+    ({"batch_size": 0}, "option 'batch_size' has a wrong value: Input should be greater than or equal to 1, got 0."),
     ({"temperature": -1}, "recipe: option 'temperature' has a wrong value"),
     ({"phases": []}, "recipe: option 'phases' has a wrong value"),
     ({"phases": [{"name": "x", "terms": []}]}, "recipe: option 'phases.0.terms' has a wrong value"),

@@ -40,8 +40,8 @@ class Recipe(Options):
     max_length: int = Field(128, ge=3, description="Longest input in tokens")
 
     teacher_tuning: Literal["auto", "finetune", "probe"] = Field(
-        "auto", description="How a teacher becomes a classifier: train all of it, or fit a probe on the frozen encoder; "
-                            "auto takes a classifier as it is and fine-tunes anything else")
+        "auto", description="How a teacher becomes a classifier: train all of it, or fit a probe on the frozen "
+                            "encoder; auto takes a classifier as it is and fine-tunes anything else")
     teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
     teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
     pseudo_head: str = Field("linear", description="Kind of head on every layer")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.run.embedded import embedded_path
+from ukd_core.silence import quiet
 from ukd_core.spec import parse_spec, read_options
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def _read_config(path: Path, where: str) -> dict[str, Any]:
 def _fetch_config(name: str, where: str) -> dict[str, Any]:
     from transformers import PreTrainedConfig
     try:
-        config, _ = PreTrainedConfig.get_config_dict(name)
+        with quiet():
+            config, _ = PreTrainedConfig.get_config_dict(name)
     except Exception as error:  # the hub client raises many kinds: offline, not found, gated, refused
         raise InputError(where, f"no such folder, and the hub did not give it ({type(error).__name__})",
                          "Check the name and the network, or give a folder.") from error
