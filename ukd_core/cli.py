@@ -165,8 +165,8 @@ def _plugins(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None
 def _methods(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
     """List the methods with their phases and sources."""
     registry = _registry(plugin, plugin_folder)
-    from ukd_core.run.table import method_table
-    typer.echo(method_table(registry))
+    from ukd_core.run.table import method_list
+    typer.echo(method_list(registry))
 
 
 @app.command("demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +65,13 @@ def plugin_table(registry: Registry) -> str:
     return "\n".join([table, *(f"broken: {problem}" for problem in registry.problems)])
 
 
-def method_table(registry: Registry) -> str:
-    """Every method with its phases and its source."""
-    rows = []
+def method_list(registry: Registry) -> str:
+    """Every method with its phases and its source, as paragraphs."""
+    paragraphs = []
     for name, method in registry.methods.items():
-        phases = "; ".join(
-            f"{phase.name} ({phase.share:.0%}): " + " + ".join(f"{spec.weight:.2g} {spec.key}" for spec in phase.terms)
-            for phase in method.phases)
-        rows.append([name, phases, method.source])
-    return text_table("methods", ["method", "phases (share of the steps): terms", "source"], rows)
+        phases = [f"  {phase.name}, {phase.share:.0%} of the steps: "
+                  + " + ".join(f"{spec.weight:.2g} {spec.key}" for spec in phase.terms) for phase in method.phases]
+        source = textwrap.fill(f"source: {method.source}", WIDTH, initial_indent="  ", subsequent_indent="    ",
+                               break_long_words=False, break_on_hyphens=False)
+        paragraphs.append("\n".join([f"{name}: {method.summary}", *phases, source]))
+    return "\n\n".join(paragraphs)
