@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.plugins import Registry
 
-LABELS = 275
-"""Of the 5,485 training stories of Reuters R8: one in twenty, as where labelling costs money."""
+SETTINGS: Mapping[str, Any] = {
+    "teacher": "embedded:minilm", "teacher_tuning": "probe", "data": "embedded:reuters-r8", "max_labels": 275,
+    "validation_fraction": 0.0, "max_length": 32, "device": "cpu",
+}
+"""Recipe keys of all runs: one label in twenty, as where labelling costs money; the first 32 tokens, since news says
+what it is about in its first words and twice as many make the demo twice as long."""
 STUDENTS: Mapping[str, Mapping[str, Any]] = {
     "bilstm": {"student": "bilstm:layers=2,hidden=64,train_embeddings=false", "epochs": 2.0, "learning_rate": 3e-3},
     "cnn": {"student": "cnn:layers=3,hidden=128,train_embeddings=false", "epochs": 3.0, "learning_rate": 3e-3},
@@ -33,8 +37,6 @@ STUDENTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Recipe keys of each student, set so that all nine runs take minutes on two cores; the same for all its methods."""
 METHODS = ("none", "logit-kd", "universal-kd")
-MAX_LENGTH = 32
-"""News says what it is about in its first words; twice as many make the demo twice as long."""
 SPEED_TEXTS = 200
 NOISE = 2.0
 """Standard errors by which a method must beat labels alone before it counts as a help."""
@@ -57,7 +59,7 @@ def demo(folder: Path, cache: Path) -> str:
     for (student, method), metrics in runs.items():
         rows.append(_student_row(student, method, metrics, folder, plan.registry, cache, texts))
     table = text_table(
-        f"Reuters R8: {LABELS} of {any_run['rows']['train']:,} training stories labelled; "
+        f"Reuters R8: {SETTINGS['max_labels']} of {any_run['rows']['train']:,} training stories labelled; "
         f"accuracy on {any_run['rows']['test']:,} test stories",
         ["model", "trained by", "accuracy", "parameters", "stories/s on this machine"], rows, (2, 3, 4))
     layers = " ".join(f"{score:.3f}" for score in any_run["layer_accuracy"])
@@ -66,10 +68,7 @@ def demo(folder: Path, cache: Path) -> str:
 
 
 def _recipe(output: Path, student: str, method: str, cache: Path) -> Recipe:
-    return Recipe.make({
-        "teacher": "embedded:minilm", "teacher_tuning": "probe", "data": "embedded:reuters-r8",
-        **STUDENTS[student], "method": method, "output": str(output), "max_labels": LABELS,
-        "validation_fraction": 0.0, "max_length": MAX_LENGTH, "cache": str(cache), "device": "cpu"})
+    return Recipe.make({**SETTINGS, **STUDENTS[student], "method": method, "output": str(output), "cache": str(cache)})
 
 
 def _run(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def _baseline_row(data: TaskData) -> list[str]:
 
 def _teacher_row(metrics: Mapping[str, Any], source: LayerSource, texts: list[str]) -> list[str]:
     teacher = metrics["teacher"]
-    source.tokenizer.model_max_length = MAX_LENGTH
+    source.tokenizer.model_max_length = SETTINGS["max_length"]
     return ["teacher: MiniLM, 6 layers", "probe on the labels", f"{teacher['metrics']['accuracy']:.4f}",
             f"{teacher['parameters']:,}", f"{texts_per_second(source, texts, repeats=1):,.0f}"]
 
