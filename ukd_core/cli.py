@@ -39,6 +39,8 @@ def main() -> None:
         status = _complain(str(error), error.exit_status)
     except USAGE_ERROR as error:
         status = _complain(error.format_message(), error.exit_code)
+    except OSError as error:
+        status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (KeyboardInterrupt, typer.Abort):
         status = _complain("stopped; what is complete is kept. Run the same command with --resume to continue.", 130)
     sys.exit(status if isinstance(status, int) else 0)

@@ -21,13 +21,13 @@ def make_folder(folder: Path, rows: list[dict[str, object]], validation: list[di
 
 
 def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: object) -> None:
-    """The run ends with one line that holds `texts`, status 2, no run folder."""
+    """The run ends with one line that holds `texts`, status 2, no run folder; only news of the teacher comes before."""
     output = tmp_path / "run"
     options = {"teacher": "cnn", "student": "bilstm", "output": output, "cache": cache, **changes}
     status, out, err = ukd("distill", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items()))
     assert status == 2, err
     assert out == ""
-    lines = err.strip().splitlines()
+    lines = [line for line in err.splitlines() if not line.startswith("teacher")]
     assert len(lines) == 1, err
     assert lines[0].startswith("ukd: ")
     for text in texts:
@@ -56,6 +56,13 @@ def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: o
 def test_wrong_option(ukd: Command, news: Path, cache: Path, tmp_path: Path, option: str, value: str,
                       texts: tuple[str, ...]):
     refused(ukd, tmp_path, *texts, cache=cache, **{"data": news, option: value})
+
+
+@pytest.mark.parametrize("projector", ["fixed:strategy=pairs,pairs=[[0,9]]", "fixed:strategy=pairs,pairs=[[7,0]]"])
+def test_projector_that_names_missing_layers(ukd: Command, news: Path, cache: Path, tmp_path: Path, projector: str):
+    """Found with two rows, before anything is written."""
+    refused(ukd, tmp_path, "projector 'fixed': expected layers that exist", "Valid", cache=cache, data=news,
+            projector=projector)
 
 
 def test_missing_file(ukd: Command, tmp_path: Path, cache: Path):

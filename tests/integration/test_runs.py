@@ -12,6 +12,7 @@ from texts import write_jsonl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from ukd_core import Recipe, distill
+from ukd_core.errors import InputError, UKDError
 from ukd_core.run import teacher as teacher_module
 from ukd_core.run.fingerprint import hash_weights
 from ukd_core.run.progress import Reporter
@@ -150,22 +151,83 @@ def test_projector_by_name(projector: str, news: Path, cache: Path, tmp_path: Pa
     assert Recipe.read(tmp_path / "run" / "recipe.yaml").projector == projector
 
 
-def test_interrupted_run_resumes_to_the_same_bytes(news: Path, cache: Path, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch):
-    distill(make(news, cache, tmp_path / "whole", epochs=4), reporter=QUIET)
+def cut_at(step: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a run and stop it after a training step."""
     from ukd_core.run import trainer as trainer_module
-    step = trainer_module.ProgressBar.on_step_end
+    advance = trainer_module.ProgressBar.on_step_end
 
-    def stop_in_the_middle(self: object, args: object, state: object, control: object, **rest: object) -> None:
-        step(self, args, state, control, **rest)  # type: ignore[arg-type]
-        if state.global_step == 12:  # type: ignore[attr-defined]
+    def stop(self: object, args: object, state: object, control: object, **rest: object) -> None:
+        advance(self, args, state, control, **rest)  # type: ignore[arg-type]
+        if state.global_step == step:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
 
-    recipe = make(news, cache, tmp_path / "cut", epochs=4)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop_in_the_middle)
+        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop)
         distill(recipe, reporter=QUIET)
-    assert not (tmp_path / "cut" / "metrics.json").exists()
+    assert not (Path(recipe.output) / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("labels", [None, 48])
+def test_interrupted_run_resumes_to_the_same_bytes(news: Path, cache: Path, tmp_path: Path, labels: int | None,
+                                                   monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_bytes((news / "train.jsonl").read_bytes())
+    changes = {"data": str(tmp_path / "data"), "validation_fraction": 0.0, "epochs": 4, "max_labels": labels,
+               "method": "none" if labels else "universal-kd"}
+    distill(make(news, cache, tmp_path / "whole", **changes), reporter=QUIET)
+    recipe = make(news, cache, tmp_path / "cut", **changes)
+    cut_at(12, recipe, monkeypatch)
     distill(recipe, resume=True, reporter=QUIET)
     weights = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+def test_a_half_written_checkpoint_is_passed_over(news: Path, cache: Path, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch):
+    recipe = make(news, cache, tmp_path / "run", epochs=4, method="logit-kd")
+    cut_at(12, recipe, monkeypatch)
+    newest = max((tmp_path / "run" / "checkpoints").rglob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    assert newest.name == "checkpoint-10"
+    (newest / "trainer_state.json").write_text('{"global_')
+    assert distill(recipe, resume=True, reporter=QUIET)["student"]["metrics"]
+
+
+def test_resume_refuses_other_rows(news: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("train.jsonl", "validation.jsonl"):
+        (data / name).write_bytes((news / name).read_bytes())
+    recipe = make(data, cache, tmp_path / "run", epochs=4, method="none")
+    cut_at(7, recipe, monkeypatch)
+    lines = (data / "train.jsonl").read_text().splitlines()
+    (data / "train.jsonl").write_text("\n".join(reversed(lines)) + "\n")
+    with pytest.raises(InputError, match="the data or the teacher's answers changed since the run was stopped"):
+        distill(recipe, resume=True, reporter=QUIET)
+
+
+@pytest.mark.parametrize(("phases", "text"), [
+    ([{"name": "a", "share": 0.6, "terms": [{"term": "hard-label"}]}], "expected shares that sum to 1, got 0.6"),
+    ([{"name": "a", "terms": [{"term": "hard-label"}, {"term": "hard-label"}]}], "each once, got 'hard-label'"),
+    ([{"name": "a", "terms": [{"term": "hard-label", "label": "x.y"}]}], "without dots for each term"),
+    ([{"name": "a", "terms": [{"term": "hard-labl"}]}], "Did you mean 'hard-label'"),
+    ([{"name": "a", "terms": [{"term": "logit-kd", "options": {"temprature": 2}}]}], "no option 'temprature'"),
+])
+def test_wrong_phases(news: Path, cache: Path, tmp_path: Path, phases: list[dict[str, object]], text: str):
+    with pytest.raises(UKDError) as caught:
+        distill(make(news, cache, tmp_path / "run", phases=phases), reporter=QUIET)
+    assert text in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_another_output_space_is_refused(news: Path, cache: Path, tmp_path: Path):
+    distill(make(news, cache, tmp_path / "teacher", student="cnn", method="none", epochs=1), reporter=QUIET)
+    config = tmp_path / "teacher" / "student" / "config.json"
+    config.write_text(config.read_text().replace("single_label_classification", "multi_label_classification"))
+    with pytest.raises(InputError, match="expected a classifier for output space 'classes'"):
+        distill(make(news, cache, tmp_path / "run", teacher=str(tmp_path / "teacher")), reporter=QUIET)
+
+
+def test_several_processes_are_refused(news: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="expected one process, got several"):
+        distill(make(news, cache, tmp_path / "run"), reporter=QUIET)

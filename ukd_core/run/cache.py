@@ -19,6 +19,7 @@ from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
 from ukd_core.run.forward import TokenizedRows, forward_rows, tokenize_split
 from ukd_core.run.heads import fit_head
+from ukd_core.run.phases import encoded_labels
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -107,17 +108,20 @@ def _states(source: LayerSource, rows: TokenizedRows, size: int, bf16: bool,
 def _fit_heads(seen: tuple[list[Tensor], Tensor], data: TaskData, settings: AnswerSettings,
                make_head: Callable[[int], PseudoHead]) -> list[PseudoHead]:
     """One head a layer, against the labels; where there are none, against the teacher's own answers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same start whatever ran before, so that a cold cache gives the same scores again
+        heads = [make_head(layer.shape[1]) for layer in seen[0]]
     pooled, logits = seen
     space: OutputSpace = data.space
-    labels = torch.as_tensor(data.splits["train"]["label"][:])
+    labels = encoded_labels(data.splits["train"])
     labelled = space.is_labelled(labels)
     if labelled.any():
         known = labels[labelled]
-        return [fit_head(make_head(layer.shape[1]), layer[labelled],
-                         lambda scores: space.label_loss(scores, known), settings.l2) for layer in pooled]
+        return [fit_head(head, layer[labelled], lambda scores: space.label_loss(scores, known), settings.l2)
+                for head, layer in zip(heads, pooled, strict=True)]
     own = logits.double()
-    return [fit_head(make_head(layer.shape[1]), layer, lambda scores: space.divergence(own, scores), settings.l2)
-            for layer in pooled]
+    return [fit_head(head, layer, lambda scores: space.divergence(own, scores), settings.l2)
+            for head, layer in zip(heads, pooled, strict=True)]
 
 
 def _score(heads: list[PseudoHead], pooled: list[Tensor], logits: Tensor, probe: bool) -> Tensor:

@@ -26,4 +26,6 @@ def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: where asked for, and by itself on GPUs that have it in hardware."""
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise InputError("precision 'bf16'", "this GPU has no bfloat16", "Use --precision fp32.")
     return precision == "bf16"

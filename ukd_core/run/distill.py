@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from transformers import set_seed
 
+from ukd_core.errors import InputError
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
@@ -22,12 +23,13 @@ from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import whole_folder, write_text
+from ukd_core.run.fingerprint import data_facts, hash_weights
 from ukd_core.run.forward import classify, tokenize_split
-from ukd_core.run.output import claim_output, finished_metrics, open_output
-from ukd_core.run.phases import Training, check_phases, train_phases, usable_phases
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs
+from ukd_core.run.phases import Training, check_phases, encoded_labels, rehearse, train_phases, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import Teacher, ready_teacher, taken_labels
+from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
 from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
@@ -82,12 +84,20 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     teacher.source.cpu()
     set_seed(recipe.seed)
     student = make_student(plan, teacher.source)
-    folder = open_output(Path(recipe.output), recipe, overwrite=overwrite)
-    seconds = {"teacher_finetune": teacher.seconds, **answers.seconds}
-    trained = train_student(plan, student, answers, folder, reporter, seconds)
-    metrics = _metrics(plan, teacher, student, answers, trained, seconds)
+    rows = {name: tokenize_split(student, split, recipe.max_length) for name, split in plan.data.splits.items()}
+    training = Training(student, plan.data, rows, answers.scores, recipe, plan.registry, Path(recipe.output), reporter)
+    rehearse(training, plan.phases)
+    open_output(training.folder, recipe, overwrite=overwrite)
+    same_inputs(training.folder, {"data": data_facts(plan.data), "scores": hash_weights(dict(answers.scores))})
+    start = time.perf_counter()
+    train_phases(training, plan.phases)
+    trained = time.perf_counter()
+    logits = score_student(training)
+    seconds = {"teacher_finetune": teacher.seconds, **answers.seconds, "train": trained - start,
+               "eval": time.perf_counter() - trained}
+    metrics = _metrics(plan, teacher, student, answers, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
-    _finish(folder, student, metrics)
+    _finish(training.folder, student, metrics)
     return metrics
 
 
@@ -95,7 +105,10 @@ def make_plan(recipe: Recipe) -> Plan:
     """Look up every name and read every input of a recipe; nothing is written but downloads in the cache."""
     registry = load_registry(recipe.plugins, recipe.plugin_folder)
     cache = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
-    pick_device(recipe.device)
+    use_bf16(recipe.precision, pick_device(recipe.device))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("ukd distill", "expected one process, got several (WORLD_SIZE)",
+                         "Start it without torchrun or accelerate launch.")
     space_type = registry.output_spaces.lookup(recipe.output_space)
     registry.pseudo_heads.lookup(recipe.pseudo_head)
     phases = recipe.phases or registry.methods.lookup(recipe.method).phases
@@ -106,7 +119,8 @@ def make_plan(recipe: Recipe) -> Plan:
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
                     seed=recipe.data_seed, cache=cache)
-    data = encode_data(raw, space_type, label_names=recipe.label_names, teacher_labels=taken_labels(teacher, recipe))
+    data = encode_data(raw, space_type, label_names=recipe.label_names,
+                       teacher_labels=taken_labels(teacher, recipe, space_type))
     usable_phases(phases, registry, data)
     return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
 
@@ -118,22 +132,15 @@ def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
         context = BuildContext(space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
         return plan.student.kind.build(plan.student.options, context)
     stored = plan.student.load()
-    return stored if stored.label_names == space.labels else plan.student.load(space)
+    fits = stored.label_names == space.labels and speaks(stored, space)
+    return stored if fits else plan.student.load(space)
 
 
-def train_student(plan: Plan, student: LayerSource, answers: TeacherAnswers, folder: Path, reporter: Reporter,
-                  seconds: dict[str, float]) -> dict[str, Tensor]:
-    """Train through all phases, then score every split; adds the time of both to `seconds`."""
-    start = time.perf_counter()
-    rows = {name: tokenize_split(student, split, plan.recipe.max_length) for name, split in plan.data.splits.items()}
-    train_phases(Training(student, plan.data, rows, answers.scores, plan.recipe, plan.registry, folder, reporter),
-                 plan.phases)
-    trained = time.perf_counter()
-    bf16 = use_bf16(plan.recipe.precision, pick_device(plan.recipe.device))
-    logits = {name: classify(student, tokenized, plan.data.space.size, bf16=bf16)
-              for name, tokenized in rows.items() if name != "train"}
-    student.cpu()
-    seconds |= {"train": trained - start, "eval": time.perf_counter() - trained}
+def score_student(training: Training) -> dict[str, Tensor]:
+    """The trained student's scores of every split but the training rows, (rows, C) each; leaves it on the CPU."""
+    logits = {name: classify(training.source, rows, training.data.space.size)
+              for name, rows in training.rows.items() if name != "train"}
+    training.source.cpu()
     return logits
 
 
@@ -150,7 +157,7 @@ def _make_head(plan: Plan) -> Any:
 def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: TeacherAnswers,
              logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
     space, recipe = plan.data.space, plan.recipe
-    labels = {name: torch.as_tensor(plan.data.splits[name]["label"][:]) for name in logits}
+    labels = {name: encoded_labels(plan.data.splits[name]) for name in logits}
     split = "validation" if "validation" in logits else "test" if "test" in logits else None
 
     def scored(scores: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.run.data import TaskData
 
-NOT_STATES = frozenset({"_name_or_path", "architectures", "transformers_version"})
-"""Keys of a configuration that say where a model comes from, not what it computes."""
+NOT_STATES = frozenset({"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"})
+"""Keys of a configuration that say where a model comes from, not what it computes; dtypes count with the weights."""
 
 
 def fingerprint(facts: dict[str, Any]) -> str:

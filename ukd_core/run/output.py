@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ukd_core.errors import InputError
+from ukd_core.run.files import write_text
+from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.recipe import Recipe
 
 NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device"})
@@ -48,6 +50,21 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     recipe.write(folder / "recipe.yaml")
     return folder
+
+
+def same_inputs(folder: Path, facts: dict[str, Any]) -> None:
+    """Note what an unfinished run trains on; when it is resumed, refuse other rows or another teacher.
+
+    Raises:
+        InputError: the checkpoints were made with other inputs.
+    """
+    note = folder / "checkpoints" / "inputs"
+    now = fingerprint(facts)
+    if note.is_file() and note.read_text(encoding="utf-8") != now:
+        raise InputError(f"output '{folder}'", "the data or the teacher's answers changed since the run was stopped",
+                         "Use --overwrite to start anew.")
+    note.parent.mkdir(exist_ok=True)
+    write_text(note, now)
 
 
 def finished_metrics(folder: Path) -> dict[str, Any] | None:

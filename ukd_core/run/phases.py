@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,6 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor
 from transformers import TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
@@ -32,6 +33,8 @@ from ukd_core.term import Term, TermSetup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import datasets
 
     from ukd_core.layer_source import LayerSource
     from ukd_core.plugins import Registry
@@ -60,7 +63,13 @@ class Training:
     @property
     def labels(self) -> dict[str, Tensor]:
         """Encoded labels by split."""
-        return {name: torch.as_tensor(split["label"][:]) for name, split in self.data.splits.items()}
+        return {name: encoded_labels(split) for name, split in self.data.splits.items()}
+
+
+def encoded_labels(split: datasets.Dataset) -> Tensor:
+    """Labels of a split as one tensor, shape (rows,) or (rows, C); numbers with a fraction as float32."""
+    labels = torch.as_tensor(split["label"][:])
+    return labels.float() if labels.is_floating_point() else labels
 
 
 def train_phases(training: Training, phases: Sequence[Phase]) -> None:
@@ -81,6 +90,20 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     training.source.label_names = training.data.space.labels
 
 
+def rehearse(training: Training, phases: Sequence[Phase]) -> None:
+    """Two rows through every phase, so that parts that do not fit each other are found before anything is written.
+
+    Raises:
+        UKDError: what a term or projector says of layers, widths or options that do not fit.
+    """
+    for phase in usable_phases(phases, training.registry, training.data):
+        model = _model(training, phase)
+        train, _ = _datasets(training, phase, model)
+        model.train().source.eval()
+        with torch.no_grad():
+            model(**train.__getitems__(range(min(2, len(train)))))
+
+
 def usable_phases(phases: Sequence[Phase], registry: Registry, data: TaskData) -> list[Phase]:
     """The phases that have rows to train on; the others give their share to these.
 
@@ -89,7 +112,7 @@ def usable_phases(phases: Sequence[Phase], registry: Registry, data: TaskData) -
     Raises:
         InputError: no phase is left.
     """
-    if data.space.is_labelled(torch.as_tensor(data.splits["train"]["label"][:])).any():
+    if data.space.is_labelled(encoded_labels(data.splits["train"])).any():
         return list(phases)
     usable = [phase for phase in phases if not labels_only(phase, registry)]
     if not usable:
@@ -104,9 +127,17 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
 
     Raises:
         UnknownNameError: a term or projector that nobody registers.
-        InputError: an option that it does not take.
+        InputError: an option that it does not take, two terms of one name in a phase, or shares that are not a whole.
     """
+    total = math.fsum(phase.share for phase in phases)
+    if not math.isclose(total, 1.0, abs_tol=1e-6):
+        raise InputError("phases", f"expected shares that sum to 1, got {total:g}", "Change the share of a phase.")
     for phase in phases:
+        keys = [spec.key for spec in phase.terms]
+        wrong = next((key for key in keys if keys.count(key) > 1 or "." in key), None)
+        if wrong is not None:
+            raise InputError(f"phase '{phase.name}'", f"expected a name without dots for each term, each once, got "
+                                                      f"{wrong!r}", "Give the term a label of its own.")
         for spec in phase.terms:
             kind = registry.terms.lookup(spec.term)
             read_options(kind.Options, spec.options, f"term '{spec.term}'")
@@ -147,29 +178,50 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
 
 
 def _train_phase(training: Training, phase: Phase, number: int, folder: Path, select_best: bool) -> None:
-    recipe, space = training.recipe, training.data.space
-    set_seed(recipe.seed + number)
-    terms = make_terms(phase, training)
-    model = DistillationModel(training.source, terms, {spec.key: spec.weight for spec in phase.terms}, space)
-    train, validation = _datasets(training, phase, terms)
+    recipe = training.recipe
+    seed = (recipe.seed + number) % 2**32
+    set_seed(seed)
+    model = _model(training, phase)
+    train, validation = _datasets(training, phase, model)
     steps_a_pass = math.ceil(len(training.rows["train"]) / recipe.batch_size)
     steps = max(1, round(phase.share * recipe.epochs * steps_a_pass))
-    args = _arguments(training, folder, steps, min(steps, steps_a_pass),
+    # Checkpoints fall between passes over the rows of the phase: there the order of batches is drawn anew, so that a
+    # resumed run draws the same one.
+    own_pass = math.ceil(len(train) / recipe.batch_size)
+    interval = own_pass * max(1, round(steps_a_pass / own_pass))
+    args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     with training.reporter.track(f"{training.source.name}: {phase.name}", steps) as advance:
         trainer = DistillationTrainer(
             model, args, train=train, validation=validation, head_learning_rate=recipe.head_learning_rate,
-            callbacks=[ProgressToTerms(list(terms.values())), JsonLog(training.folder / "log.jsonl", phase.name),
+            callbacks=[ProgressToTerms(model.term_list), JsonLog(training.folder / "log.jsonl", phase.name),
                        EvaluateLast(), ProgressBar(advance)])
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)) if folder.is_dir() else None)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
 
 
-def _datasets(training: Training, phase: Phase, terms: Mapping[str, Term]) -> tuple[RowDataset, RowDataset | None]:
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint; what a kill left half-written is removed."""
+    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in numbered:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+            return str(checkpoint)
+        except (OSError, ValueError):  # the engine writes this file last
+            shutil.rmtree(checkpoint)
+    return None
+
+
+def _model(training: Training, phase: Phase) -> DistillationModel:
+    weights = {spec.key: spec.weight for spec in phase.terms}
+    return DistillationModel(training.source, make_terms(phase, training), weights, training.data.space)
+
+
+def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tuple[RowDataset, RowDataset | None]:
     labels, space = training.labels, training.data.space
     keep = None
     if labels_only(phase, training.registry):
         keep = space.is_labelled(labels["train"]).nonzero().flatten()
-    asked = any("teacher-scores" in term.needs for term in terms.values())
+    asked = any("teacher-scores" in term.needs for term in model.term_list)
     scores = training.scores["train"] if training.scores is not None and asked else None
     train = RowDataset(training.source, training.rows["train"], labels["train"], scores, keep)
     if "validation" not in labels or not space.is_labelled(labels["validation"]).any():
@@ -177,18 +229,21 @@ def _datasets(training: Training, phase: Phase, terms: Mapping[str, Term]) -> tu
     return train, RowDataset(training.source, training.rows["validation"], labels["validation"])
 
 
-def _arguments(training: Training, folder: Path, steps: int, interval: int, *, evaluate: bool,
+def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, *, evaluate: bool,
                select_best: bool) -> TrainingArguments:
     recipe = training.recipe
     device = pick_device(recipe.device)
-    return TrainingArguments(
+    args = TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=64, learning_rate=recipe.learning_rate or training.source.learning_rate,
         weight_decay=recipe.weight_decay, warmup_steps=round(recipe.warmup * steps), lr_scheduler_type="linear",
-        seed=recipe.seed, data_seed=recipe.seed, bf16=use_bf16(recipe.precision, device),
+        seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
         use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda",
         train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, save_total_limit=2, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.primary_metric if select_best else None, greater_is_better=True)
+    if args.n_gpu > 1:  # several GPUs need several processes; in one, batches would grow without anyone asking
+        args._n_gpu = 1
+    return args

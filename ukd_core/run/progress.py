@@ -28,6 +28,7 @@ class Reporter:
         """A bar of `total` steps while the block runs; gives a function to call with the steps newly done."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                    TimeRemainingColumn())
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        with Progress(*columns, console=self._console, transient=True,
+                      disable=not self._console.is_terminal) as progress:
             task = progress.add_task(what, total=total)
             yield lambda done: progress.advance(task, done)

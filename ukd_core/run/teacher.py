@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from filelock import FileLock
 from transformers import set_seed
 
 from ukd_core.errors import InputError
 from ukd_core.layer_source import BuildContext, LayerSource
+from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
 from ukd_core.run.forward import tokenize_split
-from ukd_core.run.phases import Training, train_phases
+from ukd_core.run.phases import Training, encoded_labels, train_phases
 
 if TYPE_CHECKING:
+    from ukd_core.output_space import OutputSpace
     from ukd_core.plugins import Registry
     from ukd_core.run.data import TaskData
     from ukd_core.run.progress import Reporter
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
 TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "teacher_epochs",
-               "teacher_learning_rate", "precision")
+               "teacher_learning_rate")
 """Keys of a recipe that decide a fine-tuned teacher."""
 
 
@@ -43,11 +46,25 @@ class Teacher:
     """Spent on fine-tuning in this run."""
 
 
-def taken_labels(plan: SourcePlan, recipe: Recipe) -> tuple[str, ...] | None:
-    """What the teacher was trained to answer, where it is taken as it is; None where it will learn this task."""
+def taken_labels(plan: SourcePlan, recipe: Recipe, space_type: type[OutputSpace]) -> tuple[str, ...] | None:
+    """What the teacher was trained to answer, where it is taken as it is; None where it will learn this task.
+
+    Raises:
+        InputError: its scores mean something else than those of the output space.
+    """
     if plan.location is None or recipe.teacher_tuning != "auto":
         return None
-    return plan.load().label_names
+    source = plan.load()
+    if source.label_names is not None and not speaks(source, space_type):
+        raise InputError(f"teacher '{plan.text}'", f"expected a classifier for output space '{space_type.name}' "
+                         f"(problem_type {space_type.problem_type}), got {source.model.config.problem_type}",
+                         "Change --output-space, or retrain it with --teacher-tuning finetune.")
+    return source.label_names
+
+
+def speaks(source: LayerSource, space: OutputSpace | type[OutputSpace]) -> bool:
+    """Whether a stored classifier's scores have the meaning of the space; many checkpoints do not say."""
+    return source.model.config.problem_type in (None, space.problem_type)
 
 
 def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
@@ -61,7 +78,7 @@ def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Re
         source = plan.load()
         if source.label_names is not None:
             return Teacher(source, probe=False)
-    if not data.space.is_labelled(torch.as_tensor(data.splits["train"]["label"][:])).any():
+    if not data.space.is_labelled(encoded_labels(data.splits["train"])).any():
         raise InputError(f"teacher '{plan.text}'", "it is not yet a classifier, and no training row has a label",
                          "Give a fine-tuned teacher, or some labels.")
     set_seed(TEACHER_SEED)
@@ -78,17 +95,29 @@ def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Re
 def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry,
                cache: Path, reporter: Reporter) -> Teacher:
     facts = {"teacher": source_facts(source), "data": data_facts(data), "torch": torch.__version__,
+             "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
+             "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
              **{key: getattr(recipe, key) for key in TUNING_KEYS}}
     entry = cache / "teachers" / fingerprint(facts)
-    if entry.is_dir():
-        reporter.say(f"teacher: reused, fine-tuned before ({entry})")
-        return Teacher(plan.kind.load(entry, plan.kind.Options()), probe=False)
-    reporter.say(f"teacher: fine-tuning '{plan.text}' for this task")
-    start = time.perf_counter()
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(entry.with_name(entry.name + ".lock")):  # a second run with this teacher waits, then reads it
+        if entry.is_dir():
+            reporter.say(f"teacher: reused, fine-tuned before ({entry})")
+            return Teacher(plan.kind.load(entry, plan.kind.Options()), probe=False)
+        start = time.perf_counter()
+        reporter.say(f"teacher: fine-tuning '{plan.text}' for this task")
+        _finetune(source, data, recipe, registry, entry, reporter)
+        return Teacher(source, probe=False, seconds=time.perf_counter() - start)
+
+
+def _finetune(source: LayerSource, data: TaskData, recipe: Recipe, registry: Registry, entry: Path,
+              reporter: Reporter) -> None:
+    """Train the source in place on the labels and keep it as `entry`; a killed fine-tuning goes on where it was."""
     work = entry.with_name(entry.name + ".work")
-    work.mkdir(parents=True, exist_ok=True)
+    work.mkdir(exist_ok=True)
     rows = {name: tokenize_split(source, split, recipe.max_length) for name, split in data.splits.items()}
-    tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs, "seed": TEACHER_SEED,
+    labelled = data.space.is_labelled(encoded_labels(data.splits["train"])).float().mean().item()
+    tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs * labelled, "seed": TEACHER_SEED,
                                        "learning_rate": recipe.teacher_learning_rate})
     train_phases(Training(source, data, rows, None, tuning, registry, work, reporter),
                  registry.methods.lookup("none").phases)
@@ -96,4 +125,3 @@ def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Re
     with whole_folder(entry) as folder:
         source.save(folder)
     shutil.rmtree(work, ignore_errors=True)
-    return Teacher(source, probe=False, seconds=time.perf_counter() - start)

@@ -83,6 +83,11 @@ class DistillationModel(nn.Module):
         self.needs = frozenset(need.removeprefix("student-") for term in terms.values() for need in term.needs
                                if need.startswith("student-"))
 
+    @property
+    def term_list(self) -> list[Term]:
+        """The terms in the order of their weights."""
+        return [term for term in self.terms.values() if isinstance(term, Term)]
+
     def forward(self, labels: Tensor | None = None, teacher_scores: Tensor | None = None,
                 **batch: Tensor) -> dict[str, Tensor]:
         """Score a batch; with labels and in training, also the loss of each term and their weighted sum."""
@@ -91,7 +96,7 @@ class DistillationModel(nn.Module):
             return {"logits": states.logits}
         scores = None if teacher_scores is None else teacher_scores.transpose(0, 1)
         seen = TermInput(states, labels, self.space.is_labelled(labels), scores)
-        losses = torch.stack([term(seen).float() for term in self.terms.values()])
+        losses = torch.stack([term(seen).float() for term in self.term_list])
         return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
 
 
