@@ -19,3 +19,10 @@ def check_stacks(where: str, student: Tensor, teacher: Tensor) -> None:
         if student.shape[axis] != teacher.shape[axis]:
             raise ShapeError(where, f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} "
                                     f"expected to agree in {meaning} (axis {axis})")
+
+
+def check_weights(where: str, weights: Tensor, student: Tensor, teacher: Tensor) -> None:
+    """Refuse weights of a projector that are not (S, T, units)."""
+    expected = (student.shape[0], teacher.shape[0], student.shape[1])
+    if tuple(weights.shape) != expected:
+        raise ShapeError(where, f"weights expected (S, T, units) = {expected}, got {tuple(weights.shape)}")

@@ -134,9 +134,10 @@ def _eval(model: Annotated[str, typer.Argument(help="Run folder, model folder or
     """Score a stored classifier on data; prints JSON."""
     registry, folder = _registry(plugin, plugin_folder), _cache(cache)
     from ukd_core.run.answer import evaluate
-    columns = text_columns.split(",") if text_columns else None
-    result = evaluate(model, data, registry, folder, split=split, text_columns=columns, label_column=label_column,
-                      max_eval_rows=max_eval_rows)
+    told = {"text_columns": text_columns.split(",") if text_columns else None, "label_column": label_column,
+            "max_eval_rows": max_eval_rows}
+    result = evaluate(model, data, registry, folder, split=split,
+                      **{key: value for key, value in told.items() if value is not None})
     typer.echo(json.dumps(result, indent=2))
 
 
@@ -191,7 +192,7 @@ def _cache(folder: str | None) -> Path:
 
 def _lines(file: str) -> list[str]:
     try:
-        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8")  # noqa: SIM115 - closed below
+        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8-sig")  # noqa: SIM115 - closed below
         with stream:
             return list(stream)
     except (OSError, UnicodeDecodeError) as error:

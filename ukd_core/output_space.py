@@ -22,6 +22,7 @@ class OutputSpace(ABC):
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
     problem_type: ClassVar[str]
     """The value that Hugging Face models keep as `config.problem_type`."""
     shift_invariant: ClassVar[bool]

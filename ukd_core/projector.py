@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ukd_core import spec
-from ukd_core.checks import check_stacks
+from ukd_core.checks import check_stacks, check_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,12 @@ class Projector(nn.Module, ABC):
             teacher: Shape (T, units, D), dtype and device of `student`. No gradient flows into it.
 
         Raises:
-            ShapeError: the stacks do not have three axes, or differ in units or D.
+            ShapeError: the stacks do not have three axes, or differ in units or D; or `weights` gave another shape.
         """
         check_stacks(f"projector '{self.name}'", student, teacher)
         teacher = teacher.detach()
         weights = self.weights(student, teacher)
+        check_weights(f"projector '{self.name}'", weights, student, teacher)
         return Projection(mix(weights, teacher), weights)
 
     @abstractmethod

@@ -16,7 +16,7 @@ from ukd_core.errors import InputError
 class Options(BaseModel):
     """Base of every options model: unknown keys are refused, values are converted and checked, all is frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)

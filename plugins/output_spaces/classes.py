@@ -26,6 +26,7 @@ class ClassesSpace(OutputSpace):
     """
 
     name = "classes"
+    summary = "one of C classes: softmax, KL"
     problem_type = "single_label_classification"
     shift_invariant = True
     primary_metric = "accuracy"

@@ -27,6 +27,7 @@ class MultilabelSpace(OutputSpace):
     """
 
     name = "multilabel"
+    summary = "any of C labels: a sigmoid and a Bernoulli KL each"
     problem_type = "multi_label_classification"
     shift_invariant = False
     primary_metric = "f1_macro"

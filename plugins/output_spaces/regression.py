@@ -25,6 +25,7 @@ class RegressionSpace(OutputSpace):
     """
 
     name = "regression"
+    summary = "one number: squared difference"
     problem_type = "regression"
     shift_invariant = False
     primary_metric = "pearson"

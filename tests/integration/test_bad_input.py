@@ -138,3 +138,47 @@ def test_missing_options_and_bad_recipes(ukd: Command, tmp_path: Path):
 def test_plugin_that_raises_at_import(ukd: Command, tmp_path: Path, news: Path, cache: Path):
     (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('no licence')\n")
     refused(ukd, tmp_path, "broken_plugin", "no licence", cache=cache, data=news, plugin=tmp_path / "broken_plugin.py")
+
+
+def test_a_run_that_diverges_says_so(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    status, out, err = ukd("distill", "--teacher=cnn", "--student=bilstm", "--method=logit-kd", f"--data={news}",
+                           "--max-length=16", f"--output={tmp_path / 'run'}", f"--cache={cache}", "--device=cpu",
+                           "--learning-rate=1e30")
+    assert (status, out) == (2, "")
+    assert "expected a finite loss, got nan before step" in err
+    assert err.splitlines()[-1].endswith("Lower --learning-rate.")
+    assert not (tmp_path / "run" / "student").exists()
+
+
+@pytest.mark.parametrize("option", ["--epochs=inf", "--temperature=nan", "--weight-decay=inf"])
+def test_numbers_are_finite(ukd: Command, news: Path, tmp_path: Path, cache: Path, option: str):
+    key, _, value = option.removeprefix("--").partition("=")
+    refused(ukd, tmp_path, f"option '{key.replace('-', '_')}'", "finite number", cache=cache, data=news, **{key: value})
+
+
+def test_every_text_empty(ukd: Command, tmp_path: Path, cache: Path):
+    folder = make_folder(tmp_path / "data", [{"text": " ", "label": "a"}, {"text": "", "label": "b"}] * 10)
+    refused(ukd, tmp_path, "every text in column 'text' is empty", cache=cache, data=folder)
+
+
+def test_a_projector_of_the_wrong_shape_is_named(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    (tmp_path / "flat.py").write_text(
+        "import torch\nfrom ukd_core import Projector, hookimpl\n"
+        "class Flat(Projector):\n    name = 'flat'\n    def weights(self, student, teacher): return torch.zeros(3)\n"
+        "@hookimpl\ndef ukd_register_projectors(): return [Flat]\n")
+    refused(ukd, tmp_path, "projector 'flat': weights expected (S, T, units)", "got (3,)", cache=cache, data=news,
+            plugin=tmp_path / "flat.py", projector="flat")
+
+
+def test_cache_that_cannot_be_written(ukd: Command, news: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    refused(ukd, tmp_path, f"cache '{tmp_path / 'file'}'", "cannot be made", cache=tmp_path / "file", data=news)
+
+
+def test_eval_needs_labels(ukd: Command, news: Path, tmp_path: Path, cache: Path):
+    assert ukd("distill", "--teacher=cnn", "--student=cnn", "--method=none", f"--data={news}", "--epochs=1",
+               "--max-length=16", f"--output={tmp_path / 'run'}", f"--cache={cache}", "--device=cpu")[0] == 0
+    write_jsonl(tmp_path / "texts.jsonl", [{"text": "oil"}, {"text": "gas"}])
+    status, out, err = ukd("eval", tmp_path / "run", "--data", tmp_path / "texts.jsonl")
+    assert (status, out) == (2, "")
+    assert "no row of split 'train' has a label" in err

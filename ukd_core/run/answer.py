@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
 from ukd_core.run.forward import TokenizedRows, classify
+from ukd_core.run.phases import encoded_labels
+from ukd_core.run.recipe import Recipe
 from ukd_core.run.sources import plan_source
 from ukd_core.run.trainer import evaluate_scores
 
@@ -54,15 +54,26 @@ def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: st
         **reading: Further arguments of `read_data`.
     """
     source, space = load_classifier(text, registry, cache)
-    raw = read_data(data, cache=cache, validation_fraction=0.0, **reading)
+    raw = read_data(data, cache=cache, validation_fraction=0.0, **{**_columns_of_run(text), **reading})
     task = encode_data(raw, type(space), teacher_labels=space.labels)
     name = split or next(name for name in ("validation", "test", "train") if name in task.splits)
     if name not in task.splits:
         raise InputError(f"data '{data}'", f"expected a split {name!r}, got {', '.join(task.splits)}")
     part = task.splits[name]
     rows = _tokenize(source, part["text"][:], part["pair"][:] if task.pairs else None)
-    metrics = evaluate_scores(classify(source, rows, space.size), torch.as_tensor(part["label"][:]), space)
+    metrics = evaluate_scores(classify(source, rows, space.size), encoded_labels(part), space)
+    if not metrics:
+        raise InputError(f"data '{data}'", f"no row of split '{name}' has a label", "Name the label column.")
     return {"model": text, "split": name, "rows": len(part), **metrics}
+
+
+def _columns_of_run(text: str) -> dict[str, Any]:
+    """The columns that a run was told to read, which its evaluation reads too."""
+    recipe = Path(text) / "recipe.yaml"
+    if not recipe.is_file():
+        return {}
+    made = Recipe.read(recipe)
+    return {"text_columns": made.text_columns, "label_column": made.label_column}
 
 
 def predict(source: LayerSource, space: OutputSpace, texts: Sequence[str],

@@ -98,6 +98,8 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
     texts = _find_texts(tables["train"], text_columns, where)
     label = _find_label(tables, label_column, texts, where)
     parts = {split: _rows(table, split, texts, label, where) for split, table in tables.items()}
+    if not any(text.strip() for text in parts["train"]["text"]):
+        raise InputError(where, f"every text in column {texts[0]!r} is empty", "Name another with --text-columns.")
     unlabelled = parts.pop("unlabelled", None)
     if "validation" not in parts and validation_fraction > 0:
         split_validation(parts, validation_fraction, seed)
@@ -205,9 +207,16 @@ def _rows(table: datasets.Dataset, split: str, texts: Sequence[str], label: str 
         column = _need(name, table, split, where)
         rows[key] = [_as_text(value, column, row, split, where) for row, value in enumerate(table[column])]
     found = None if label is None or split == "unlabelled" else _find(label, table.column_names)
-    rows["label"] = [None] * table.num_rows if found is None else clean_labels(
-        table[found], _class_names(table.features[found]), where=where, split=split)
+    rows["label"] = [None] * table.num_rows if found is None else _of_one_kind(clean_labels(
+        table[found], _class_names(table.features[found]), where=where, split=split))
     return rows
+
+
+def _of_one_kind(labels: list[Any]) -> list[Any]:
+    """Where some labels are words, numbers among them are words too."""
+    if not any(isinstance(label, str) for label in labels):
+        return labels
+    return [str(label) if isinstance(label, (int, float)) else label for label in labels]
 
 
 def _as_text(value: Any, column: str, row: int, split: str, where: str) -> str:

@@ -25,7 +25,7 @@ from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts, hash_weights
 from ukd_core.run.forward import classify, tokenize_split
-from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
 from ukd_core.run.phases import Training, check_phases, encoded_labels, rehearse, train_phases, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.sources import SourcePlan, plan_source
@@ -33,6 +33,7 @@ from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
 from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
+    from ukd_core.output_space import OutputSpace
     from ukd_core.run.recipe import Recipe
 
 RUN_FORMAT = 1
@@ -76,17 +77,15 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
     plan = make_plan(recipe)
-    device = pick_device(recipe.device)
-    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, reporter)
-    teacher.source.requires_grad_(False).to(device)
-    answers = teacher_answers(teacher.source, plan.data, _answer_settings(recipe, teacher.probe), _make_head(plan),
-                              plan.cache, reporter)
-    teacher.source.cpu()
+    teacher, answers = ask_teacher(plan, reporter)
     set_seed(recipe.seed)
     student = make_student(plan, teacher.source)
     rows = {name: tokenize_split(student, split, recipe.max_length) for name, split in plan.data.splits.items()}
     training = Training(student, plan.data, rows, answers.scores, recipe, plan.registry, Path(recipe.output), reporter)
     rehearse(training, plan.phases)
+    scored = [labels for name, labels in training.labels.items() if name != "train"]
+    if not any(plan.data.space.is_labelled(labels).any() for labels in scored):
+        reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
     open_output(training.folder, recipe, overwrite=overwrite)
     same_inputs(training.folder, {"data": data_facts(plan.data), "scores": hash_weights(dict(answers.scores))})
     start = time.perf_counter()
@@ -101,10 +100,21 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     return metrics
 
 
+def ask_teacher(plan: Plan, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:
+    """The teacher made ready, back on the CPU, with its answers to every row."""
+    recipe = plan.recipe
+    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, reporter)
+    teacher.source.requires_grad_(False).to(pick_device(recipe.device))
+    answers = teacher_answers(teacher.source, plan.data, _answer_settings(recipe, teacher.probe), _make_head(plan),
+                              plan.cache, reporter)
+    teacher.source.cpu()
+    return teacher, answers
+
+
 def make_plan(recipe: Recipe) -> Plan:
     """Look up every name and read every input of a recipe; nothing is written but downloads in the cache."""
     registry = load_registry(recipe.plugins, recipe.plugin_folder)
-    cache = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
+    cache = usable_cache(Path(recipe.cache).expanduser() if recipe.cache else cache_folder())
     use_bf16(recipe.precision, pick_device(recipe.device))
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("ukd distill", "expected one process, got several (WORLD_SIZE)",
@@ -167,7 +177,8 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
         evaluate_scores(answers.scores[split][:, layer], labels[split], space).get(space.primary_metric)
         for layer in range(teacher.source.num_layers)]
     metrics: dict[str, Any] = {
-        "format": RUN_FORMAT, "method": recipe.method, "seed": recipe.seed, "evaluated_on": split,
+        "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
+        "seed": recipe.seed, "evaluated_on": split,
         "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
         "layer_accuracy": by_layer,
         "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}
@@ -181,8 +192,10 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
     return metrics
 
 
-def _agreement(teacher: Tensor, student: Tensor, space: Any) -> float:
-    """Share of rows (or labels) on which both answer the same."""
+def _agreement(teacher: Tensor, student: Tensor, space: OutputSpace) -> float | None:
+    """Share of rows (or labels) on which both answer the same; None where answers are measured, not named."""
+    if space.problem_type == "regression":
+        return None
     return float((space.predictions(teacher) == space.predictions(student)).float().mean())
 
 

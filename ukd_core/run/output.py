@@ -29,7 +29,9 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
     if folder.exists() and not folder.is_dir():
         raise InputError(where, "expected a folder, got a file")
     parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    if not parent.is_dir():
+        raise InputError(where, f"expected a folder, got the file '{parent}' on the way to it")
+    if not os.access(parent, os.W_OK):
         raise InputError(where, f"no permission to write in '{parent}'")
     if not folder.is_dir() or not any(folder.iterdir()):
         if resume:
@@ -49,6 +51,22 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     recipe.write(folder / "recipe.yaml")
+    return folder
+
+
+def usable_cache(folder: Path) -> Path:
+    """The cache folder, made if need be.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cache '{folder}'", f"the folder cannot be made: {error.strerror}",
+                         "Name another with --cache.") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cache '{folder}'", "no permission to write in it", "Name another with --cache.")
     return folder
 
 

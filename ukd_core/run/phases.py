@@ -28,6 +28,7 @@ from ukd_core.run.trainer import (
     ProgressToTerms,
     RowDataset,
 )
+from ukd_core.silence import quiet
 from ukd_core.spec import parse_spec, read_options
 from ukd_core.term import Term, TermSetup
 
@@ -191,7 +192,7 @@ def _train_phase(training: Training, phase: Phase, number: int, folder: Path, se
     interval = own_pass * max(1, round(steps_a_pass / own_pass))
     args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
-    with training.reporter.track(f"{training.source.name}: {phase.name}", steps) as advance:
+    with training.reporter.track(f"{training.source.name}: {phase.name}", steps) as advance, quiet():
         trainer = DistillationTrainer(
             model, args, train=train, validation=validation, head_learning_rate=recipe.head_learning_rate,
             callbacks=[ProgressToTerms(model.term_list), JsonLog(training.folder / "log.jsonl", phase.name),
@@ -240,7 +241,8 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
         use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda",
         train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
-        remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_steps=max(1, min(50, steps // 20)),
+        remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
+        logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, save_total_limit=2, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.primary_metric if select_best else None, greater_is_better=True)

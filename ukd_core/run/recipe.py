@@ -26,7 +26,8 @@ class Recipe(Options):
     output: str = Field(description="Run folder to write")
     method: str = Field("universal-kd", description="Preset of phases; see: ukd methods")
 
-    output_space: str = Field("classes", description="What a score means")
+    output_space: str = Field("classes", description="What a score means: classes, multilabel, regression, or a "
+                                                    "plug-in's")
     text_columns: tuple[str, ...] | None = Field(None, description="Column of the texts, or the two columns of a pair")
     label_column: str | None = Field(None, description="Column of the labels")
     label_names: tuple[str, ...] | None = Field(None, description="Names of the classes, in the order of their "
@@ -92,13 +93,17 @@ class Recipe(Options):
         """All keys with plain values, defaults included; paths that exist are absolute, so that any folder will do."""
         values = self.model_dump(mode="json")
         for key in PATH_KEYS:
-            if values[key] is not None and Path(values[key]).exists():
-                values[key] = str(Path(values[key]).resolve())
+            values[key] = _absolute(values[key])
+        values["plugins"] = [_absolute(plugin) for plugin in values["plugins"]]
         return values
 
     def write(self, path: Path) -> None:
         """Write a file that runs again as it is."""
         path.write_text(yaml.safe_dump(self.written(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _absolute(text: str | None) -> str | None:
+    return str(Path(text).resolve()) if text is not None and Path(text).exists() else text
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
+from ukd_core.errors import InputError
 from ukd_core.layer_source import LayerSource
 from ukd_core.term import Term, TermInput
 
@@ -159,9 +161,17 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         """Add the mean of each term since the last log."""
         if "loss" in logs and self._term_sums is not None:
             means = (self._term_sums / self._term_steps).tolist()
+            self._refuse_not_finite(means)
             logs.update({f"loss/{key}": mean for key, mean in zip(self._term_keys, means, strict=True)})
             self._term_sums, self._term_steps = None, 0
         super().log(logs, start_time)
+
+    def _refuse_not_finite(self, means: Sequence[float]) -> None:
+        """Stop a diverged run at its next log, with the last good checkpoint kept."""
+        for key, mean in zip(self._term_keys, means, strict=True):
+            if not math.isfinite(mean):
+                raise InputError(f"term '{key}'", f"expected a finite loss, got {mean} before step "
+                                                  f"{self.state.global_step}", "Lower --learning-rate.")
 
 
 def evaluate_scores(logits: Tensor, labels: Tensor, space: OutputSpace) -> Mapping[str, float]:
