@@ -86,10 +86,11 @@ def _run(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
 def _baseline_row(data: TaskData) -> list[str]:
     """TF-IDF and logistic regression on the same labels: what a user would try first."""
     train, test = data.splits["train"], data.splits["test"]
-    labelled = train.filter(lambda label: label != data.space.missing, input_columns="label")
+    labelled = [(text, label) for text, label in zip(train["text"][:], train["label"][:], strict=True)
+                if label != data.space.missing]
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
                           LogisticRegression(C=10, max_iter=1000))
-    model.fit(labelled["text"][:], labelled["label"][:])
+    model.fit(*zip(*labelled, strict=True))
     texts = test["text"][:]
     start = time.perf_counter()
     accuracy = model.score(texts, test["label"][:])
