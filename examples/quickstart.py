@@ -1,6 +1,6 @@
 """Distil a real encoder into a small CNN, then ask the student: about a minute on two cores after the downloads.
 
-    python examples/quickstart.py
+python examples/quickstart.py
 """
 
 from __future__ import annotations

@@ -40,5 +40,6 @@ def test_every_option_of_the_readme_exists():
                                       "tests/README.md"])
 def test_files_that_a_document_names_exist(document: str):
     text = (ROOT / document).read_text(encoding="utf-8")
-    for path in re.findall(r"`((?:ukd_core|ukd_adapters|plugins|tests|docs|benchmarks|examples)/[\w/.]+\.(?:py|md))`", text):
+    folders = "ukd_core|ukd_adapters|plugins|tests|docs|benchmarks|examples"
+    for path in re.findall(rf"`((?:{folders})/[\w/.]+\.(?:py|md))`", text):
         assert (ROOT / path).is_file(), f"{document} names {path}"
