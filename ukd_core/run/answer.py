@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
 from ukd_core.run.forward import TokenizedRows, classify
-from ukd_core.run.phases import encoded_labels
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.sources import plan_source
 from ukd_core.run.trainer import evaluate_scores
@@ -61,7 +60,7 @@ def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: st
         raise InputError(f"data '{data}'", f"expected a split {name!r}, got {', '.join(task.splits)}")
     part = task.splits[name]
     rows = _tokenize(source, part["text"][:], part["pair"][:] if task.pairs else None)
-    metrics = evaluate_scores(classify(source, rows, space.size), encoded_labels(part), space)
+    metrics = evaluate_scores(classify(source, rows, space.size), task.labels(name), space)
     if not metrics:
         raise InputError(f"data '{data}'", f"no row of split '{name}' has a label", "Name the label column.")
     return {"model": text, "split": name, "rows": len(part), **metrics}

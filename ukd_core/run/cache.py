@@ -19,7 +19,6 @@ from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
 from ukd_core.run.forward import TokenizedRows, forward_rows, tokenize_split
 from ukd_core.run.heads import fit_head
-from ukd_core.run.phases import encoded_labels
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -113,10 +112,9 @@ def _fit_heads(seen: tuple[list[Tensor], Tensor], data: TaskData, settings: Answ
         heads = [make_head(layer.shape[1]) for layer in seen[0]]
     pooled, logits = seen
     space: OutputSpace = data.space
-    labels = encoded_labels(data.splits["train"])
-    labelled = space.is_labelled(labels)
+    labelled = data.labelled("train")
     if labelled.any():
-        known = labels[labelled]
+        known = data.labels("train")[labelled]
         return [fit_head(head, layer[labelled], lambda scores: space.label_loss(scores, known), settings.l2)
                 for head, layer in zip(heads, pooled, strict=True)]
     own = logits.double()

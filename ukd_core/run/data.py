@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
+from torch import Tensor
 
 from ukd_core.errors import InputError, UKDError
 from ukd_core.output_space import OutputSpace
@@ -61,6 +63,15 @@ class TaskData:
         """All training texts, both sides of pairs."""
         train = self.splits["train"]
         return [*train["text"], *(train["pair"] if self.pairs else ())]
+
+    def labels(self, split: str) -> Tensor:
+        """Encoded labels of a split as one tensor, shape (rows,) or (rows, C); numbers with a fraction as float32."""
+        labels = torch.as_tensor(self.splits[split]["label"][:])
+        return labels.float() if labels.is_floating_point() else labels
+
+    def labelled(self, split: str) -> Tensor:
+        """Which rows of a split have a label, shape (rows,), bool."""
+        return self.space.is_labelled(self.labels(split))
 
 
 def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_column: str | None = None,

@@ -26,7 +26,7 @@ from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts, hash_weights
 from ukd_core.run.forward import classify, tokenize_split
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
-from ukd_core.run.phases import Training, check_phases, encoded_labels, rehearse, train_phases, usable_phases
+from ukd_core.run.phases import Training, check_phases, rehearse, train_phases, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.sources import SourcePlan, plan_source
 from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
@@ -83,8 +83,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     rows = {name: tokenize_split(student, split, recipe.max_length) for name, split in plan.data.splits.items()}
     training = Training(student, plan.data, rows, answers.scores, recipe, plan.registry, Path(recipe.output), reporter)
     rehearse(training, plan.phases)
-    scored = [labels for name, labels in training.labels.items() if name != "train"]
-    if not any(plan.data.space.is_labelled(labels).any() for labels in scored):
+    if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
         reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
     open_output(training.folder, recipe, overwrite=overwrite)
     same_inputs(training.folder, {"data": data_facts(plan.data), "scores": hash_weights(dict(answers.scores))})
@@ -167,7 +166,7 @@ def _make_head(plan: Plan) -> Any:
 def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: TeacherAnswers,
              logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
     space, recipe = plan.data.space, plan.recipe
-    labels = {name: encoded_labels(plan.data.splits[name]) for name in logits}
+    labels = {name: plan.data.labels(name) for name in logits}
     split = "validation" if "validation" in logits else "test" if "test" in logits else None
 
     def scored(scores: Mapping[str, Tensor]) -> dict[str, Any]:

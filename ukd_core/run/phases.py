@@ -35,8 +35,6 @@ from ukd_core.term import Term, TermSetup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import datasets
-
     from ukd_core.layer_source import LayerSource
     from ukd_core.plugins import Registry
     from ukd_core.run.data import TaskData
@@ -60,17 +58,6 @@ class Training:
     folder: Path
     """Where checkpoints and log.jsonl go."""
     reporter: Reporter
-
-    @property
-    def labels(self) -> dict[str, Tensor]:
-        """Encoded labels by split."""
-        return {name: encoded_labels(split) for name, split in self.data.splits.items()}
-
-
-def encoded_labels(split: datasets.Dataset) -> Tensor:
-    """Labels of a split as one tensor, shape (rows,) or (rows, C); numbers with a fraction as float32."""
-    labels = torch.as_tensor(split["label"][:])
-    return labels.float() if labels.is_floating_point() else labels
 
 
 def train_phases(training: Training, phases: Sequence[Phase]) -> None:
@@ -113,7 +100,7 @@ def usable_phases(phases: Sequence[Phase], registry: Registry, data: TaskData) -
     Raises:
         InputError: no phase is left.
     """
-    if data.space.is_labelled(encoded_labels(data.splits["train"])).any():
+    if data.labelled("train").any():
         return list(phases)
     usable = [phase for phase in phases if not labels_only(phase, registry)]
     if not usable:
@@ -218,16 +205,15 @@ def _model(training: Training, phase: Phase) -> DistillationModel:
 
 
 def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tuple[RowDataset, RowDataset | None]:
-    labels, space = training.labels, training.data.space
-    keep = None
+    data, keep = training.data, None
     if labels_only(phase, training.registry):
-        keep = space.is_labelled(labels["train"]).nonzero().flatten()
+        keep = data.labelled("train").nonzero().flatten()
     asked = any("teacher-scores" in term.needs for term in model.term_list)
     scores = training.scores["train"] if training.scores is not None and asked else None
-    train = RowDataset(training.source, training.rows["train"], labels["train"], scores, keep)
-    if "validation" not in labels or not space.is_labelled(labels["validation"]).any():
+    train = RowDataset(training.source, training.rows["train"], data.labels("train"), scores, keep)
+    if "validation" not in data.splits or not data.labelled("validation").any():
         return train, None
-    return train, RowDataset(training.source, training.rows["validation"], labels["validation"])
+    return train, RowDataset(training.source, training.rows["validation"], data.labels("validation"))
 
 
 def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, *, evaluate: bool,

@@ -18,7 +18,7 @@ from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
 from ukd_core.run.forward import tokenize_split
-from ukd_core.run.phases import Training, encoded_labels, train_phases
+from ukd_core.run.phases import Training, train_phases
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
@@ -78,7 +78,7 @@ def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Re
         source = plan.load()
         if source.label_names is not None:
             return Teacher(source, probe=False)
-    if not data.space.is_labelled(encoded_labels(data.splits["train"])).any():
+    if not data.labelled("train").any():
         raise InputError(f"teacher '{plan.text}'", "it is not yet a classifier, and no training row has a label",
                          "Give a fine-tuned teacher, or some labels.")
     set_seed(TEACHER_SEED)
@@ -116,7 +116,7 @@ def _finetune(source: LayerSource, data: TaskData, recipe: Recipe, registry: Reg
     work = entry.with_name(entry.name + ".work")
     work.mkdir(exist_ok=True)
     rows = {name: tokenize_split(source, split, recipe.max_length) for name, split in data.splits.items()}
-    labelled = data.space.is_labelled(encoded_labels(data.splits["train"])).float().mean().item()
+    labelled = data.labelled("train").float().mean().item()
     tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs * labelled, "seed": TEACHER_SEED,
                                        "learning_rate": recipe.teacher_learning_rate})
     train_phases(Training(source, data, rows, None, tuning, registry, work, reporter),
