@@ -172,6 +172,37 @@ def _methods(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None
     typer.echo(method_list(registry))
 
 
+cache_app = typer.Typer(no_args_is_help=True, help="What is kept between runs.")
+app.add_typer(cache_app, name="cache")
+
+
+@cache_app.command("list")
+def _cache_list(cache: Cache = None) -> None:
+    """List what the cache folder holds, with sizes in megabytes."""
+    from ukd_core.run.table import cache_table
+    typer.echo(cache_table(_cache(cache)))
+
+
+@cache_app.command("verify")
+def _cache_verify(cache: Cache = None) -> int:
+    """Compare every byte of the teacher answers with its checksum; exit status 1 where one is damaged."""
+    from ukd_core.run.cache.entries import verify
+    damaged = 0
+    for entry, problem in verify(_cache(cache)):
+        damaged += problem is not None
+        typer.echo(f"{entry.path.name}: {problem or 'ok'}")
+    return int(damaged > 0)
+
+
+@cache_app.command("remove")
+def _cache_remove(name: Annotated[str, typer.Argument(help="Name of an entry, or its first characters.")],
+                  cache: Cache = None) -> None:
+    """Delete one entry."""
+    from ukd_core.run.cache.entries import remove
+    entry = remove(_cache(cache), name)
+    typer.echo(f"removed {entry.path}")
+
+
 @app.command("demo")
 def _demo(output: Annotated[str, typer.Option(help="Folder for the runs.")] = "demo",
           cache: Cache = None) -> None:

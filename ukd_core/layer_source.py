@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ukd_core import spec
+from ukd_core.ragged import Ragged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -161,29 +162,33 @@ class LayerSource(nn.Module, ABC):
                                  truncation=True, max_length=limit)
         return {key: value for key, value in encoded.items() if key in self.tokenizer.model_input_names}
 
+    def padding(self) -> dict[str, int]:
+        """What stands behind the tokens of a shorter unit, by column of `tokenize`; 0 where a column is not named."""
+        return {"input_ids": self.tokenizer.pad_token_id or 0, "token_type_ids": self.tokenizer.pad_token_type_id}
+
+    def padded_length(self, longest: int, multiple: int = 8) -> int:
+        """Length of a batch whose longest unit has `longest` tokens: a multiple (steady shapes are faster) that fits.
+
+        Args:
+            longest: Tokens of the longest unit.
+            multiple: The length is rounded up to it, within what the model can read.
+        """
+        length = -(-longest // multiple) * multiple
+        return length if self.max_positions is None else max(longest, min(length, self.max_positions))
+
     def pad(self, features: Mapping[str, Sequence[Sequence[int]]], multiple: int = 8) -> dict[str, Tensor]:
-        """Put tokenized units into tensors of one length, a multiple of `multiple` (steady shapes are faster).
+        """Put tokenized units into tensors of one length.
 
         Args:
             features: As `tokenize` gives them, one list a unit.
-            multiple: The length is rounded up to it, within what the model can read.
+            multiple: As `padded_length` takes it.
 
         Returns:
             Tensors of shape (units, length), int64.
         """
-        longest = max(len(ids) for ids in features["input_ids"])
-        length = -(-longest // multiple) * multiple
-        if self.max_positions is not None:
-            length = max(longest, min(length, self.max_positions))
-        fill = {"input_ids": self.tokenizer.pad_token_id or 0,
-                "token_type_ids": self.tokenizer.pad_token_type_id}
-        padded = {}
-        for key, rows in features.items():
-            block = torch.full((len(rows), length), fill.get(key, 0), dtype=torch.long)
-            for index, row in enumerate(rows):
-                block[index, : len(row)] = torch.as_tensor(row, dtype=torch.long)
-            padded[key] = block
-        return padded
+        rows = Ragged.of(features)
+        length = self.padded_length(int(rows.lengths().max()), multiple)
+        return rows.padded(torch.arange(len(rows)), length, self.padding())
 
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer so that `from_pretrained` and a `text-classification` pipeline read them."""

@@ -46,6 +46,8 @@ class TermInput:
     """Which units have a label, shape (units,), bool."""
     teacher_scores: Tensor | None
     """Shape (T + 1, units, C): the pseudo head of each teacher layer in order, last the teacher's own classifier."""
+    teacher_states: tuple[Tensor, ...] | None = None
+    """Pooled state of each teacher layer, (units, width_l) each; None where no term of the phase asks for them."""
 
 
 class Term(nn.Module, ABC):
@@ -62,7 +64,7 @@ class Term(nn.Module, ABC):
     summary: ClassVar[str] = ""
     Options: ClassVar[type[spec.Options]] = spec.Options
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of "labels", "teacher-scores", "student-tokens", "student-attentions"."""
+    """Of "labels", "teacher-scores", "teacher-states", "student-tokens", "student-attentions"."""
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__()

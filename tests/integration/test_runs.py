@@ -225,9 +225,3 @@ def test_a_teacher_of_another_output_space_is_refused(news: Path, cache: Path, t
     config.write_text(config.read_text().replace("single_label_classification", "multi_label_classification"))
     with pytest.raises(InputError, match="expected a classifier for output space 'classes'"):
         distill(make(news, cache, tmp_path / "run", teacher=str(tmp_path / "teacher")), reporter=QUIET)
-
-
-def test_several_processes_are_refused(news: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match="expected one process, got several"):
-        distill(make(news, cache, tmp_path / "run"), reporter=QUIET)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
-from ukd_core.run.forward import TokenizedRows, classify
+from ukd_core.run.forward import classify
 from ukd_core.run.recipe import Recipe
+from ukd_core.run.rows import TokenizedRows
 from ukd_core.run.sources import plan_source
 from ukd_core.run.trainer import evaluate_scores
 
@@ -60,7 +61,7 @@ def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: st
         raise InputError(f"data '{data}'", f"expected a split {name!r}, got {', '.join(task.splits)}")
     part = task.splits[name]
     rows = _tokenize(source, part["text"][:], part["pair"][:] if task.pairs else None)
-    metrics = evaluate_scores(classify(source, rows, space.size), task.labels(name), space)
+    metrics = evaluate_scores(classify(source, rows), task.labels(name), space)
     if not metrics:
         raise InputError(f"data '{data}'", f"no row of split '{name}' has a label", "Name the label column.")
     return {"model": text, "split": name, "rows": len(part), **metrics}
@@ -80,7 +81,7 @@ def predict(source: LayerSource, space: OutputSpace, texts: Sequence[str],
     """Answers to texts, in order, ready for JSON."""
     if texts:
         rows = _tokenize(source, texts, pairs)
-        for text, answer in zip(texts, space.describe(classify(source, rows, space.size)), strict=True):
+        for text, answer in zip(texts, space.describe(classify(source, rows)), strict=True):
             yield {"text": text, **answer}
 
 
@@ -89,7 +90,7 @@ def texts_per_second(source: LayerSource, texts: Sequence[str], repeats: int = 3
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
-        classify(source, _tokenize(source, texts, None), source.model.config.num_labels)
+        classify(source, _tokenize(source, texts, None))
         best = max(best, len(texts) / (time.perf_counter() - start))
     return best
 
@@ -97,4 +98,4 @@ def texts_per_second(source: LayerSource, texts: Sequence[str], repeats: int = 3
 def _tokenize(source: LayerSource, texts: Sequence[str], pairs: Sequence[str] | None) -> TokenizedRows:
     stored = source.tokenizer.model_max_length
     limit = stored if stored <= 100_000 else DEFAULT_MAX_LENGTH  # transformers keeps 1e30 where nobody set one
-    return TokenizedRows(source.tokenize(texts, pairs, max_length=limit))
+    return TokenizedRows.of(source, texts, pairs, limit)

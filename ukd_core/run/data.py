@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ukd_core.errors import InputError, UKDError
 from ukd_core.output_space import OutputSpace
+from ukd_core.run.fingerprint import hash_texts
 from ukd_core.run.labels import (
     Rows,
     choose_names,
@@ -58,6 +60,13 @@ class TaskData:
     splits: Mapping[str, datasets.Dataset]
     space: OutputSpace
     pairs: bool
+
+    @cached_property
+    def hashes(self) -> dict[str, list[str]]:
+        """Of each split a hash of its texts and, for pairs, one of the second texts, in order."""
+        columns = ("text", "pair") if self.pairs else ("text",)
+        return {name: [hash_texts(_values(split, column)) for column in columns]
+                for name, split in self.splits.items()}
 
     def texts(self) -> list[str]:
         """All training texts, both sides of pairs."""
@@ -162,6 +171,12 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
     splits = {split: table.remove_columns("label").add_column("label", encoded[split])
               for split, table in raw.splits.items()}
     return TaskData(splits, space, raw.pairs)
+
+
+def _values(split: datasets.Dataset, column: str) -> Iterator[str]:
+    """A column without holding all of it at once."""
+    for part in split.select_columns(column).iter(batch_size=1000):
+        yield from part[column]
 
 
 def _check_options(where: str, text_columns: Sequence[str] | None, fraction: float,

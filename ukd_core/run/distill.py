@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -14,20 +13,28 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from transformers import set_seed
 
-from ukd_core.errors import InputError
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
-from ukd_core.run.cache import AnswerSettings, TeacherAnswers, teacher_answers
+from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
 from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import whole_folder, write_text
-from ukd_core.run.fingerprint import data_facts, hash_weights
-from ukd_core.run.forward import classify, tokenize_split
+from ukd_core.run.fingerprint import data_facts
+from ukd_core.run.forward import classify
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
-from ukd_core.run.phases import Training, check_phases, rehearse, train_phases, usable_phases
+from ukd_core.run.phases import (
+    Training,
+    check_phases,
+    needs_states,
+    rehearse,
+    train_phases,
+    usable_phases,
+)
+from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
+from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
 from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
 from ukd_core.run.trainer import evaluate_scores
@@ -71,22 +78,26 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     Raises:
         UKDError: anything in the recipe, the data, the models or the plug-ins that is not as expected.
     """
-    reporter = reporter or Reporter()
+    processes = Processes(recipe.device)
+    reporter = reporter or processes.reporter()
     claim_output(Path(recipe.output), recipe, overwrite=overwrite, resume=resume)
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
     plan = make_plan(recipe)
-    teacher, answers = ask_teacher(plan, reporter)
+    teacher, answers = ask_teacher(plan, processes, reporter)
     set_seed(recipe.seed)
     student = make_student(plan, teacher.source)
-    rows = {name: tokenize_split(student, split, recipe.max_length) for name, split in plan.data.splits.items()}
-    training = Training(student, plan.data, rows, answers.scores, recipe, plan.registry, Path(recipe.output), reporter)
+    rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
+    training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
+                        reporter)
     rehearse(training, plan.phases)
     if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
         reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
-    open_output(training.folder, recipe, overwrite=overwrite)
-    same_inputs(training.folder, {"data": data_facts(plan.data), "scores": hash_weights(dict(answers.scores))})
+    if processes.is_main:
+        open_output(training.folder, recipe, overwrite=overwrite)
+        same_inputs(training.folder, {"data": data_facts(plan.data), "scores": answers.entry.checksum})
+    processes.wait()
     start = time.perf_counter()
     train_phases(training, plan.phases)
     trained = time.perf_counter()
@@ -95,17 +106,20 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
                "eval": time.perf_counter() - trained}
     metrics = _metrics(plan, teacher, student, answers, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
-    _finish(training.folder, student, metrics)
+    if processes.is_main:
+        _finish(training.folder, student, metrics)
+    processes.wait()
     return metrics
 
 
-def ask_teacher(plan: Plan, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:
+def ask_teacher(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:
     """The teacher made ready, back on the CPU, with its answers to every row."""
     recipe = plan.recipe
-    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, reporter)
+    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
     teacher.source.requires_grad_(False).to(pick_device(recipe.device))
-    answers = teacher_answers(teacher.source, plan.data, _answer_settings(recipe, teacher.probe), _make_head(plan),
-                              plan.cache, reporter)
+    question = Question(teacher.source, plan.data, _answer_settings(plan, teacher.probe), _make_head(plan), plan.cache,
+                        {"teacher": recipe.teacher, "data": recipe.data}, recipe.rebuild_damaged)
+    answers = teacher_answers(question, processes, reporter)
     teacher.source.cpu()
     return teacher, answers
 
@@ -115,9 +129,6 @@ def make_plan(recipe: Recipe) -> Plan:
     registry = load_registry(recipe.plugins, recipe.plugin_folder)
     cache = usable_cache(Path(recipe.cache).expanduser() if recipe.cache else cache_folder())
     use_bf16(recipe.precision, pick_device(recipe.device))
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("ukd distill", "expected one process, got several (WORLD_SIZE)",
-                         "Start it without torchrun or accelerate launch.")
     space_type = registry.output_spaces.lookup(recipe.output_space)
     registry.pseudo_heads.lookup(recipe.pseudo_head)
     phases = recipe.phases or registry.methods.lookup(recipe.method).phases
@@ -147,15 +158,18 @@ def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
 
 def score_student(training: Training) -> dict[str, Tensor]:
     """The trained student's scores of every split but the training rows, (rows, C) each; leaves it on the CPU."""
-    logits = {name: classify(training.source, rows, training.data.space.size)
+    logits = {name: classify(training.source, rows)
               for name, rows in training.rows.items() if name != "train"}
     training.source.cpu()
     return logits
 
 
-def _answer_settings(recipe: Recipe, probe: bool) -> AnswerSettings:
-    bf16 = use_bf16(recipe.precision, pick_device(recipe.device))
-    return AnswerSettings(recipe.max_length, recipe.pseudo_head, recipe.head_l2, probe, bf16)
+def _answer_settings(plan: Plan, probe: bool) -> AnswerSettings:
+    recipe = plan.recipe
+    return AnswerSettings(
+        max_length=recipe.max_length, head=recipe.pseudo_head, l2=recipe.head_l2, head_rows=recipe.head_rows,
+        probe=probe, bf16=use_bf16(recipe.precision, pick_device(recipe.device)), dtype=recipe.cache_dtype,
+        states=needs_states(plan.phases, plan.registry))
 
 
 def _make_head(plan: Plan) -> Any:
@@ -172,8 +186,9 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
     def scored(scores: Mapping[str, Tensor]) -> dict[str, Any]:
         return {name: dict(evaluate_scores(scores[name], labels[name], space)) for name in logits}
 
+    asked = {name: answers.scores(name).whole() for name in logits}
     by_layer = [] if split is None else [
-        evaluate_scores(answers.scores[split][:, layer], labels[split], space).get(space.primary_metric)
+        evaluate_scores(asked[split][:, layer], labels[split], space).get(space.primary_metric)
         for layer in range(teacher.source.num_layers)]
     metrics: dict[str, Any] = {
         "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
@@ -182,11 +197,11 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
         "layer_accuracy": by_layer,
         "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}
     for side, text, source, by_split in (
-            ("teacher", recipe.teacher, teacher.source, scored({n: answers.scores[n][:, -1] for n in logits})),
+            ("teacher", recipe.teacher, teacher.source, scored({n: asked[n][:, -1] for n in logits})),
             ("student", recipe.student, student, scored(logits))):
         metrics[side] = {"name": text, "layers": source.num_layers, "parameters": source.num_parameters,
                          "metrics": by_split.get(split, {}) if split else {}, "by_split": by_split}
-    metrics["agreement"] = {name: _agreement(answers.scores[name][:, -1], scores, space)
+    metrics["agreement"] = {name: _agreement(asked[name][:, -1], scores, space)
                             for name, scores in logits.items()}
     return metrics
 

@@ -25,26 +25,26 @@ def fingerprint(facts: dict[str, Any]) -> str:
 
 def source_facts(source: LayerSource) -> dict[str, Any]:
     """What decides a model's states: adapter, configuration, every weight, and the tokenizer."""
-    config = {key: value for key, value in source.model.config.to_dict().items() if key not in NOT_STATES}
-    return {"adapter": source.name, "config": config,
-            "weights": hash_weights(source.model.state_dict()),
-            "tokenizer": fingerprint(_tokenizer_facts(source))}
+    return {"adapter": source.name, "config": fingerprint(config_facts(source)),
+            "weights": hash_weights(source.model.state_dict()), "tokenizer": tokenizer_facts(source)}
 
 
-def _tokenizer_facts(source: LayerSource) -> dict[str, Any]:
-    """The tokenizer without its truncation and padding, which are those of its last call."""
+def config_facts(source: LayerSource) -> dict[str, Any]:
+    """What a model computes besides its weights."""
+    return {key: value for key, value in source.model.config.to_dict().items() if key not in NOT_STATES}
+
+
+def tokenizer_facts(source: LayerSource) -> str:
+    """Hash of the tokenizer without its truncation and padding, which are those of its last call."""
     facts = json.loads(source.tokenizer.backend_tokenizer.to_str())
-    return {key: value for key, value in facts.items() if key not in ("truncation", "padding")}
+    kept = {key: value for key, value in facts.items() if key not in ("truncation", "padding")}
+    return fingerprint({**kept, "inputs": list(source.tokenizer.model_input_names)})
 
 
 def data_facts(data: TaskData) -> dict[str, Any]:
     """Texts and labels of all splits, in order, and the space."""
-    facts: dict[str, Any] = {"space": [data.space.name, *data.space.labels]}
-    for name, split in data.splits.items():
-        columns = [column for column in ("text", "pair") if column in split.column_names]
-        facts[name] = {column: hash_texts(split[column][:]) for column in columns}
-        facts[name]["label"] = hash_texts(map(repr, split["label"][:]))
-    return facts
+    labels = {name: hash_texts(map(repr, split["label"][:])) for name, split in data.splits.items()}
+    return {"space": [data.space.name, *data.space.labels], "texts": data.hashes, "labels": labels}
 
 
 def hash_weights(weights: dict[str, Tensor]) -> str:

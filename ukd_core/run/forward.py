@@ -2,86 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import datasets
-
     from ukd_core.layer_source import LayerSource, LayerStates
+    from ukd_core.run.rows import TokenizedRows
 
-TOKEN_BUDGET = 2048
-"""Tokens in a batch of a pass, padding included: large enough to fill two cores, small enough for any memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedRows:
-    """Rows of a split as one model reads them; `columns` are those of its tokenizer."""
-
-    columns: dict[str, list[list[int]]]
-
-    def __len__(self) -> int:
-        return len(self.columns["input_ids"])
-
-    def lengths(self) -> list[int]:
-        """Tokens of each row."""
-        return [len(ids) for ids in self.columns["input_ids"]]
-
-    def take(self, rows: Sequence[int]) -> dict[str, list[list[int]]]:
-        """Some rows, in the order asked for."""
-        return {key: [values[row] for row in rows] for key, values in self.columns.items()}
+TOKEN_BUDGET = {"cpu": 2048, "cuda": 65_536, "mps": 16_384}
+"""Tokens in a batch of a pass, padding included: enough to fill the device, small enough for any memory."""
 
 
-def tokenize_split(source: LayerSource, split: datasets.Dataset, max_length: int) -> TokenizedRows:
-    """Tokenize the texts (or pairs) of a split once, with the model's own tokenizer."""
-    pairs = split["pair"][:] if "pair" in split.column_names else None
-    return TokenizedRows(source.tokenize(split["text"][:], pairs, max_length=max_length))
+def batches_by_length(lengths: Tensor, token_budget: int, multiple: int = 8) -> list[Tensor]:
+    """Row numbers in batches, longest rows first, each batch within the budget after padding.
 
-
-def batches_by_length(lengths: Sequence[int], token_budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """Row numbers in batches, longest rows first, each batch within the budget after padding."""
-    batches: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
-        padded = -(-max(lengths[batches[-1][0]] if batches else 1, 1) // 8) * 8
-        if batches and (len(batches[-1]) + 1) * padded <= token_budget:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
+    Args:
+        lengths: Tokens of each row, shape (rows,), int64.
+        token_budget: Most tokens of a batch, padding included; a single row may have more.
+        multiple: Lengths are padded up to it.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    padded = (-(-lengths[order].clamp(min=1) // multiple) * multiple).tolist()
+    batches, begin = [], 0
+    while begin < len(order):
+        size = max(1, token_budget // padded[begin])
+        batches.append(order[begin: begin + size])
+        begin += size
     return batches
 
 
-def forward_rows(source: LayerSource, rows: TokenizedRows, *, bf16: bool = False,
-                 on_batch: Callable[[int], None] | None = None) -> Iterator[tuple[list[int], LayerStates]]:
-    """Run the model over all rows in evaluation mode, without gradients; yields row numbers with their states.
+def forward_rows(source: LayerSource, rows: TokenizedRows, chosen: Tensor, *, bf16: bool = False,
+                 on_batch: Callable[[Tensor], None] | None = None) -> Iterator[tuple[Tensor, LayerStates]]:
+    """Run the model over some rows in evaluation mode, without gradients; yields row numbers with their states.
+
+    The states stay on the model's device, and nothing here waits for it.
 
     Args:
         source: On the device it is to run on; its training mode is restored.
-        rows: From `tokenize_split`.
+        rows: Tokenized by `source`.
+        chosen: Row numbers, shape (units,), int64.
         bf16: Run under bfloat16 autocast.
-        on_batch: Called with the number of rows done after each batch.
+        on_batch: Called with the row numbers of each batch that is done.
     """
     device = next(source.parameters()).device
+    pinned = device.type == "cuda"
     training = source.training
     source.eval()
     try:
-        for batch in batches_by_length(rows.lengths()):
-            inputs = {key: value.to(device, non_blocking=True) for key, value in source.pad(rows.take(batch)).items()}
+        for places in batches_by_length(rows.lengths()[chosen], TOKEN_BUDGET[device.type]):
+            batch = chosen[places]
+            inputs = {key: (value.pin_memory() if pinned else value).to(device, non_blocking=True)
+                      for key, value in rows.batch(batch).items()}
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 states = source(inputs)
             yield batch, states
             if on_batch:
-                on_batch(len(batch))
+                on_batch(batch)
     finally:
         source.train(training)
 
 
-def classify(source: LayerSource, rows: TokenizedRows, size: int, *, bf16: bool = False) -> Tensor:
-    """The model's own scores of all rows, in order: shape (rows, size), float32, on the CPU."""
-    logits = torch.zeros(len(rows), size)
-    for batch, states in forward_rows(source, rows, bf16=bf16):
-        logits[batch] = states.logits.float().cpu()
-    return logits
+def in_order(chosen: Tensor, batches: list[Tensor], parts: list[Tensor]) -> Tensor:
+    """Join what batches gave, in the order of `chosen`, as float32 on the CPU.
+
+    Args:
+        chosen: Row numbers, shape (units,), each once.
+        batches: Row numbers of each batch.
+        parts: What each batch gave, units first.
+    """
+    places = torch.empty(int(chosen.max()) + 1 if len(chosen) else 0, dtype=torch.int64)
+    places[torch.cat(batches)] = torch.arange(len(chosen))
+    joined = torch.cat([part.float() for part in parts])
+    return joined[places[chosen].to(joined.device)].cpu()
+
+
+def classify(source: LayerSource, rows: TokenizedRows, *, bf16: bool = False) -> Tensor:
+    """The model's own scores of all rows, in order: shape (rows, C), float32, on the CPU."""
+    chosen = torch.arange(len(rows))
+    batches, logits = [], []
+    for batch, states in forward_rows(source, rows, chosen, bf16=bf16):
+        batches.append(batch)
+        logits.append(states.logits)
+    return in_order(chosen, batches, logits)

@@ -13,7 +13,7 @@ from ukd_core.run.files import write_text
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.recipe import Recipe
 
-NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device"})
+NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device", "rebuild_damaged"})
 """Keys that may change when a run is resumed."""
 
 

@@ -6,19 +6,20 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_model, save_model
-from torch import Tensor
 from transformers import TrainingArguments, set_seed
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
+from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.processes import Processes
 from ukd_core.run.trainer import (
     DistillationModel,
     DistillationTrainer,
@@ -26,8 +27,8 @@ from ukd_core.run.trainer import (
     JsonLog,
     ProgressBar,
     ProgressToTerms,
-    RowDataset,
 )
+from ukd_core.run.vocabulary import trim_vocabulary
 from ukd_core.silence import quiet
 from ukd_core.spec import parse_spec, read_options
 from ukd_core.term import Term, TermSetup
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
 
     from ukd_core.layer_source import LayerSource
     from ukd_core.plugins import Registry
+    from ukd_core.run.cache.answers import TeacherAnswers
     from ukd_core.run.data import TaskData
-    from ukd_core.run.forward import TokenizedRows
     from ukd_core.run.progress import Reporter
     from ukd_core.run.recipe import Recipe
+    from ukd_core.run.rows import TokenizedRows
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,13 @@ class Training:
     data: TaskData
     rows: Mapping[str, TokenizedRows]
     """The splits as `source` reads them."""
-    scores: Mapping[str, Tensor] | None
-    """Teacher answers by split, (rows, T + 1, C); None where no teacher is involved."""
+    answers: TeacherAnswers | None
+    """None where no teacher is involved."""
     recipe: Recipe
     registry: Registry
     folder: Path
     """Where checkpoints and log.jsonl go."""
+    processes: Processes
     reporter: Reporter
 
 
@@ -64,16 +67,24 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     """Train the source in place through all phases; a phase that was finished before is read, not repeated."""
     phases = usable_phases(phases, training.registry, training.data)
     device = pick_device(training.recipe.device)
+    trimmed = None
+    if training.recipe.trim_vocabulary:
+        rows, trimmed = trim_vocabulary(training.source, training.rows)
+        training = replace(training, rows=rows)
     for number, phase in enumerate(phases, start=1):
         folder = training.folder / "checkpoints" / f"{number}-{phase.name}"
         finished = folder / "finished.safetensors"
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
             _train_phase(training, phase, number, folder, select_best)
-            scratch = folder / "finished.partial"
-            save_model(training.source.model, str(scratch))
-            scratch.replace(finished)
+            if training.processes.is_main:
+                scratch = folder / "finished.partial"
+                save_model(training.source.model, str(scratch))
+                scratch.replace(finished)
+            training.processes.wait()
         load_model(training.source.model, str(finished))
+    if trimmed is not None:
+        trimmed.restore()
     training.source.to(device)
     training.source.label_names = training.data.space.labels
 
@@ -133,6 +144,11 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
         find_projector(recipe.projector, registry)
 
 
+def needs_states(phases: Sequence[Phase], registry: Registry) -> bool:
+    """Whether some term learns from the teacher's pooled states."""
+    return any("teacher-states" in registry.terms.lookup(spec.term).needs for phase in phases for spec in phase.terms)
+
+
 def labels_only(phase: Phase, registry: Registry) -> bool:
     """Whether an unlabelled row teaches nothing in this phase."""
     return all("labels" in registry.terms.lookup(spec.term).needs for spec in phase.terms)
@@ -148,7 +164,7 @@ def find_projector(spec: str, registry: Registry) -> tuple[type[Projector], Any]
 def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
     """The terms of a phase by their name in the log, with their heads and projectors."""
     recipe, registry, space = training.recipe, training.registry, training.data.space
-    layers = 1 if training.scores is None else training.scores["train"].shape[1] - 1
+    layers = 1 if training.answers is None else training.answers.scores("train").shape[1] - 1
     head = registry.pseudo_heads.lookup(recipe.pseudo_head)
 
     def make_projector(spec: str, student_layers: int, teacher_layers: int) -> Projector:
@@ -179,23 +195,28 @@ def _train_phase(training: Training, phase: Phase, number: int, folder: Path, se
     interval = own_pass * max(1, round(steps_a_pass / own_pass))
     args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
+    batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
+                         processes=training.processes)
     with training.reporter.track(f"{training.source.name}: {phase.name}", steps) as advance, quiet():
         trainer = DistillationTrainer(
-            model, args, train=train, validation=validation, head_learning_rate=recipe.head_learning_rate,
+            model, args, train=train, batches=batches, validation=validation, processes=training.processes,
+            head_learning_rate=recipe.head_learning_rate,
             callbacks=[ProgressToTerms(model.term_list), JsonLog(training.folder / "log.jsonl", phase.name),
                        EvaluateLast(), ProgressBar(advance)])
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
     """The newest whole checkpoint; what a kill left half-written is removed."""
     numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    processes.wait()
     for checkpoint in numbered:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
             return str(checkpoint)
         except (OSError, ValueError):  # the engine writes this file last
-            shutil.rmtree(checkpoint)
+            if processes.is_main:
+                shutil.rmtree(checkpoint)
     return None
 
 
@@ -208,12 +229,14 @@ def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tup
     data, keep = training.data, None
     if labels_only(phase, training.registry):
         keep = data.labelled("train").nonzero().flatten()
-    asked = any("teacher-scores" in term.needs for term in model.term_list)
-    scores = training.scores["train"] if training.scores is not None and asked else None
-    train = RowDataset(training.source, training.rows["train"], data.labels("train"), scores, keep)
+    needs = frozenset(need for term in model.term_list for need in term.needs)
+    answers = training.answers
+    scores = answers.scores("train") if answers is not None and "teacher-scores" in needs else None
+    states = answers.states("train") if answers is not None and "teacher-states" in needs else ()
+    train = RowDataset(training.rows["train"], data.labels("train"), scores, states, keep)
     if "validation" not in data.splits or not data.labelled("validation").any():
         return train, None
-    return train, RowDataset(training.source, training.rows["validation"], data.labels("validation"))
+    return train, RowDataset(training.rows["validation"], data.labels("validation"))
 
 
 def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, *, evaluate: bool,
@@ -221,12 +244,12 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
     recipe = training.recipe
     device = pick_device(recipe.device)
     args = TrainingArguments(
-        output_dir=str(folder), max_steps=steps, per_device_train_batch_size=recipe.batch_size,
+        output_dir=str(folder), max_steps=steps,
+        per_device_train_batch_size=max(1, recipe.batch_size // training.processes.count),
         per_device_eval_batch_size=64, learning_rate=recipe.learning_rate or training.source.learning_rate,
         weight_decay=recipe.weight_decay, warmup_steps=round(recipe.warmup * steps), lr_scheduler_type="linear",
         seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
-        use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda",
-        train_sampling_strategy="group_by_length" if recipe.group_by_length else "random",
+        use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda", torch_compile=recipe.compile,
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
         logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",

@@ -6,7 +6,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class SpeedColumn(ProgressColumn):
+    """Steps done in a second.
+
+    Args:
+        unit: What a step is.
+    """
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Called by rich whenever the bar is drawn."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self.unit}/s")
 
 
 class Reporter:
@@ -24,10 +51,10 @@ class Reporter:
         self._console.print(text, markup=False)
 
     @contextmanager
-    def track(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def track(self, what: str, total: int, unit: str = "steps") -> Iterator[Callable[[int], None]]:
         """A bar of `total` steps while the block runs; gives a function to call with the steps newly done."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                   TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), SpeedColumn(unit),
+                   TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self._console, transient=True,
                       disable=not self._console.is_terminal) as progress:
             task = progress.add_task(what, total=total)

@@ -46,6 +46,7 @@ class Recipe(Options):
     teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
     teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
     pseudo_head: str = Field("linear", description="Kind of head on every layer")
+    head_rows: int = Field(20_000, ge=1, description="Fit teacher heads on a random sample of at most this many rows")
     head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
 
     epochs: float = Field(5.0, gt=0.0, description="Training budget: passes over all training rows")
@@ -55,6 +56,10 @@ class Recipe(Options):
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay, not on biases and norms")
     warmup: float = Field(0.1, ge=0.0, lt=1.0, description="Share of each phase with a rising learning rate")
     group_by_length: bool = Field(True, description="Put rows of like length into one batch")
+    trim_vocabulary: bool = Field(True, description="Train without the embedding rows that no text of the data reads; "
+                                                    "they stay as they are, where weight decay would shrink them")
+    compile: bool = Field(False, description="Compile the student with torch.compile: a minute before the first step, "
+                                             "faster steps on most GPUs")
     temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
                                                                      "default: the method's")
     projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")
@@ -68,6 +73,8 @@ class Recipe(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where a GPU has it, else fp32")
     plugins: tuple[str, ...] = Field((), description="Plug-in modules to load besides installed ones")
     plugin_folder: str | None = Field(None, description="Folder of single-file plug-ins")
+    cache_dtype: Literal["float32", "float16"] = Field("float32", description="Of teacher answers on disk")
+    rebuild_damaged: bool = Field(False, description="Build damaged cache entries anew instead of stopping")
     cache: str | None = Field(None, description="Folder for downloads, tuned teachers and teacher answers")
 
     @field_validator("text_columns", "label_names", "plugins", mode="before")

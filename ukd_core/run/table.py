@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from ukd_core.run.cache.entries import kept
 
 if TYPE_CHECKING:
     from ukd_core.plugins import Registry
@@ -35,6 +38,14 @@ def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]],
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def cache_table(cache: Path) -> str:
+    """Entries of a cache folder with their sizes."""
+    found = list(kept(cache))
+    rows = [[entry.kind, entry.path.name, f"{entry.size / 1e6:,.1f}", entry.written, entry.about] for entry in found]
+    title = f"{cache}: {len(found)} entries, {sum(entry.size for entry in found) / 1e6:,.1f} MB"
+    return text_table(title, ["kind", "name", "MB", "written (UTC)", "what"], rows, (2,))
 
 
 def run_table(metrics: dict[str, Any], output: str) -> str:

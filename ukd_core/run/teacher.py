@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from filelock import FileLock
 from transformers import set_seed
 
 from ukd_core.errors import InputError
@@ -17,21 +16,22 @@ from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
-from ukd_core.run.forward import tokenize_split
 from ukd_core.run.phases import Training, train_phases
+from ukd_core.run.rows import tokenize_data
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
     from ukd_core.plugins import Registry
     from ukd_core.run.data import TaskData
+    from ukd_core.run.processes import Processes
     from ukd_core.run.progress import Reporter
     from ukd_core.run.recipe import Recipe
     from ukd_core.run.sources import SourcePlan
 
 TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
-TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "teacher_epochs",
-               "teacher_learning_rate")
+TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary",
+               "teacher_epochs", "teacher_learning_rate")
 """Keys of a recipe that decide a fine-tuned teacher."""
 
 
@@ -68,7 +68,7 @@ def speaks(source: LayerSource, space: OutputSpace | type[OutputSpace]) -> bool:
 
 
 def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
-                  reporter: Reporter) -> Teacher:
+                  processes: Processes, reporter: Reporter) -> Teacher:
     """Take, probe or fine-tune the teacher; fine-tuned weights are read from `cache` where they fit.
 
     Raises:
@@ -89,39 +89,39 @@ def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Re
         source = plan.kind.build(plan.options, context)
     if recipe.teacher_tuning == "probe":
         return Teacher(source, probe=True)
-    return _finetuned(source, plan, data, recipe, registry, cache, reporter)
+    return _finetuned(source, plan, data, recipe, registry, cache, processes, reporter)
 
 
 def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry,
-               cache: Path, reporter: Reporter) -> Teacher:
+               cache: Path, processes: Processes, reporter: Reporter) -> Teacher:
     facts = {"teacher": source_facts(source), "data": data_facts(data), "torch": torch.__version__,
              "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
              "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
              **{key: getattr(recipe, key) for key in TUNING_KEYS}}
     entry = cache / "teachers" / fingerprint(facts)
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(entry.with_name(entry.name + ".lock")):  # a second run with this teacher waits, then reads it
+    with processes.lock(entry.with_name(entry.name + ".lock"), reporter):  # a second run waits, then reads it
         if entry.is_dir():
             reporter.say(f"teacher: reused, fine-tuned before ({entry})")
             return Teacher(plan.kind.load(entry, plan.kind.Options()), probe=False)
         start = time.perf_counter()
         reporter.say(f"teacher: fine-tuning '{plan.text}' for this task")
-        _finetune(source, data, recipe, registry, entry, reporter)
+        _finetune(source, data, recipe, registry, entry, processes, reporter)
         return Teacher(source, probe=False, seconds=time.perf_counter() - start)
 
 
 def _finetune(source: LayerSource, data: TaskData, recipe: Recipe, registry: Registry, entry: Path,
-              reporter: Reporter) -> None:
+              processes: Processes, reporter: Reporter) -> None:
     """Train the source in place on the labels and keep it as `entry`; a killed fine-tuning goes on where it was."""
     work = entry.with_name(entry.name + ".work")
     work.mkdir(exist_ok=True)
-    rows = {name: tokenize_split(source, split, recipe.max_length) for name, split in data.splits.items()}
+    rows = tokenize_data(source, data, recipe.max_length, entry.parents[1])
     labelled = data.labelled("train").float().mean().item()
     tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs * labelled, "seed": TEACHER_SEED,
                                        "learning_rate": recipe.teacher_learning_rate})
-    train_phases(Training(source, data, rows, None, tuning, registry, work, reporter),
+    train_phases(Training(source, data, rows, None, tuning, registry, work, processes, reporter),
                  registry.methods.lookup("none").phases)
     source.cpu()
-    with whole_folder(entry) as folder:
-        source.save(folder)
-    shutil.rmtree(work, ignore_errors=True)
+    if processes.is_main:
+        with whole_folder(entry) as folder:
+            source.save(folder)
+        shutil.rmtree(work, ignore_errors=True)

@@ -10,60 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction
 
 from ukd_core.errors import InputError
 from ukd_core.layer_source import LayerSource
+from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
 from ukd_core.term import Term, TermInput
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
-    from ukd_core.run.forward import TokenizedRows
-
-
-class RowDataset(Dataset[dict[str, Any]]):
-    """Rows of a split as the student reads them, joined with labels and teacher answers by row number.
-
-    A whole batch is fetched at once, so that nothing but the padding of token ids happens row by row.
-
-    Args:
-        source: The student, which pads.
-        rows: The tokenized split.
-        labels: Encoded labels of the split, shape (rows,) or (rows, C).
-        scores: Teacher answers of the split, shape (rows, T + 1, C), or None.
-        keep: Row numbers that take part; all where None.
-    """
-
-    def __init__(self, source: LayerSource, rows: TokenizedRows, labels: Tensor, scores: Tensor | None = None,
-                 keep: Tensor | None = None) -> None:
-        self.pad = source.pad
-        self.rows = rows
-        self.labels = labels
-        self.scores = scores
-        self.keep = torch.arange(len(rows)) if keep is None else keep
-
-    def __len__(self) -> int:
-        return len(self.keep)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = int(self.keep[index])
-        return {key: values[row] for key, values in self.rows.columns.items()}
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """A batch, padded; called by the data loader."""
-        rows = self.keep[torch.as_tensor(indices)]
-        batch = self.pad(self.rows.take(rows.tolist()))
-        batch["labels"] = self.labels[rows]
-        if self.scores is not None:
-            batch["teacher_scores"] = self.scores[rows]
-        return batch
-
-
-def as_it_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The collator: `RowDataset` gives whole batches."""
-    return batch
+    from ukd_core.run.processes import Processes
 
 
 class DistillationModel(nn.Module):
@@ -91,24 +48,38 @@ class DistillationModel(nn.Module):
         return [term for term in self.terms.values() if isinstance(term, Term)]
 
     def forward(self, labels: Tensor | None = None, teacher_scores: Tensor | None = None,
-                **batch: Tensor) -> dict[str, Tensor]:
+                teacher_states: tuple[Tensor, ...] | None = None, **batch: Tensor) -> dict[str, Tensor]:
         """Score a batch; with labels and in training, also the loss of each term and their weighted sum."""
         states = self.source(batch, self.needs if self.training else frozenset())
         if not self.training or labels is None:
             return {"logits": states.logits}
         scores = None if teacher_scores is None else teacher_scores.transpose(0, 1)
-        seen = TermInput(states, labels, self.space.is_labelled(labels), scores)
+        seen = TermInput(states, labels, self.space.is_labelled(labels), scores, teacher_states)
         losses = torch.stack([term(seen).float() for term in self.term_list])
         return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]
-    """The engine of every phase; resume, precision, several processes and checkpoints are transformers'."""
+    """The engine of every phase; resume, precision, several processes and checkpoints are transformers'.
+
+    Args:
+        model: Student and terms.
+        args: As transformers takes them.
+        train: Training rows.
+        batches: Their order.
+        validation: Rows that checkpoints are compared on, or None.
+        head_learning_rate: Of what the terms own.
+        processes: Who takes part.
+        callbacks: As transformers takes them.
+    """
 
     optimizer: torch.optim.Optimizer | None
 
-    def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset,
-                 validation: RowDataset | None, head_learning_rate: float, callbacks: list[TrainerCallback]) -> None:
+    def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset, batches: RowBatches,
+                 validation: RowDataset | None, head_learning_rate: float, processes: Processes,
+                 callbacks: list[TrainerCallback]) -> None:
+        self.batches = batches
+        self.processes = processes
         self.head_learning_rate = head_learning_rate
         self._term_keys = list(model.terms)
         self._term_sums: Tensor | None = None
@@ -124,14 +95,26 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
         self.remove_callback(PrinterCallback)
 
+    def get_train_dataloader(self) -> RowLoader:
+        """Whole batches; `RowBatches` gives each process its part, so Accelerate has nothing to divide."""
+        return RowLoader(self.train_dataset, self.batches, pin_memory=self.args.dataloader_pin_memory)
+
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False,
                      num_items_in_batch: Any = None) -> Any:
         """The weighted sum of terms; each term's share is kept on the device until it is logged."""
         outputs = model(**inputs)
         losses = outputs["losses"].detach()
+        if self.processes.count > 1:
+            outputs["loss"] = outputs["loss"] * self._share(len(outputs["logits"]))
         self._term_sums = losses if self._term_sums is None else self._term_sums + losses
         self._term_steps += 1
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def _share(self, units: int) -> Tensor:
+        """Makes the mean over processes, which gradients get, the mean over units where parts are not equal."""
+        own = torch.tensor(float(units), device=self.args.device)
+        total: Tensor = self.accelerator.reduce(own.clone(), "sum")
+        return own * self.processes.count / total
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool,
                         ignore_keys: list[str] | None = None) -> tuple[None, Tensor, Tensor]:
@@ -160,7 +143,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log."""
         if "loss" in logs and self._term_sums is not None:
-            means = (self._term_sums / self._term_steps).tolist()
+            means = self.accelerator.reduce(self._term_sums / self._term_steps, "mean").tolist()
             self._refuse_not_finite(means)
             logs.update({f"loss/{key}": mean for key, mean in zip(self._term_keys, means, strict=True)})
             self._term_sums, self._term_steps = None, 0

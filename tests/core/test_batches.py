@@ -1,0 +1,60 @@
+"""The order of training rows: every row once a pass, the same for any number of processes, another one each pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ukd_core.run.batches import RowBatches
+
+
+@dataclass(frozen=True)
+class Part:
+    rank: int = 0
+    count: int = 1
+
+
+def drawn(lengths: list[int], size: int, seed: int, epoch: int, by_length: bool, part: Part) -> list[list[int]]:
+    batches = RowBatches(torch.tensor(lengths), size, seed, by_length=by_length, processes=part)  # type: ignore[arg-type]
+    batches.set_epoch(epoch)
+    made = list(batches)
+    assert len(made) == len(batches)
+    return made
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=150), st.integers(1, 40), st.integers(0, 9), st.booleans())
+def test_every_row_once_a_pass(lengths: list[int], size: int, seed: int, by_length: bool):
+    for epoch in (0, 1):
+        batches = drawn(lengths, size, seed, epoch, by_length, Part())
+        assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+        assert sorted(map(len, batches))[1:] == [size] * (len(batches) - 1)
+
+
+@given(st.integers(2, 4), st.integers(1, 70), st.integers(4, 9), st.booleans())
+def test_processes_share_the_batches_of_one_process(count: int, rows: int, size: int, by_length: bool):
+    lengths = [row % 13 + 1 for row in range(rows)]
+    alone = drawn(lengths, size, 3, 1, by_length, Part())
+    parts = [drawn(lengths, size, 3, 1, by_length, Part(rank, count)) for rank in range(count)]
+    for whole, *shares in zip(alone, *parts, strict=True):
+        if len(whole) >= count:
+            assert sorted(row for share in shares for row in share) == sorted(whole)
+        else:
+            assert all(share == whole for share in shares)
+
+
+def test_passes_and_seeds_differ_and_repeat():
+    lengths = list(range(1, 101))
+    assert drawn(lengths, 8, 0, 0, True, Part()) == drawn(lengths, 8, 0, 0, True, Part())
+    assert drawn(lengths, 8, 0, 0, True, Part()) != drawn(lengths, 8, 0, 1, True, Part())
+    assert drawn(lengths, 8, 0, 0, True, Part()) != drawn(lengths, 8, 1, 0, True, Part())
+
+
+def test_like_lengths_share_a_batch():
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 100, (400,), generator=generator).tolist()
+    spread = [max(lengths[row] for row in batch) - min(lengths[row] for row in batch)
+              for batch in drawn(lengths, 8, 0, 0, True, Part())]
+    assert max(spread) < 20

@@ -1,0 +1,130 @@
+"""Batches of training: which rows, in which order, joined with labels and teacher answers by row number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+if TYPE_CHECKING:
+    from ukd_core.run.cache.arrays import StoredArray
+    from ukd_core.run.processes import Processes
+    from ukd_core.run.rows import TokenizedRows
+
+GROUP = 50
+"""Batches whose rows are sorted by length among themselves: enough that little is padded, few enough that batches stay
+random."""
+
+
+class RowDataset(Dataset[dict[str, Any]]):
+    """Rows of a split as the student reads them, joined with labels and teacher answers by row number.
+
+    A whole batch is fetched at once, so that nothing happens row by row.
+
+    Args:
+        rows: The tokenized split.
+        labels: Encoded labels of the split, shape (rows,) or (rows, C).
+        scores: Teacher answers of the split, (rows, T + 1, C), or None.
+        states: Pooled states of each teacher layer, (rows, width_l) each, where a term asks for them.
+        keep: Row numbers that take part; all where None.
+    """
+
+    def __init__(self, rows: TokenizedRows, labels: Tensor, scores: StoredArray | None = None,
+                 states: Sequence[StoredArray] = (), keep: Tensor | None = None) -> None:
+        self.rows = rows
+        self.labels = labels
+        self.scores = scores
+        self.states = states
+        self.keep = torch.arange(len(rows)) if keep is None else keep
+
+    def __len__(self) -> int:
+        return len(self.keep)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """A batch, padded; called by the data loader."""
+        rows = self.keep[torch.as_tensor(indices)]
+        batch: dict[str, Any] = dict(self.rows.batch(rows))
+        batch["labels"] = self.labels[rows]
+        if self.scores is not None:
+            batch["teacher_scores"] = self.scores.rows(rows)
+        if self.states:
+            batch["teacher_states"] = tuple(layer.rows(rows) for layer in self.states)
+        return batch
+
+    def lengths(self) -> Tensor:
+        """Tokens of each row that takes part, shape (len(self),), int64."""
+        return self.rows.lengths()[self.keep]
+
+
+class RowBatches(Sampler[list[int]]):
+    """Random batches, drawn anew for every pass from seed and pass alone; each process takes its part of each batch.
+
+    So the batches of a run are the same for one process and for several.
+
+    Args:
+        lengths: Tokens of each row, shape (rows,).
+        batch_size: Rows of a batch, all processes together.
+        seed: Of the order.
+        by_length: Put rows of like length into one batch.
+        processes: Who takes part.
+    """
+
+    def __init__(self, lengths: Tensor, batch_size: int, seed: int, *, by_length: bool, processes: Processes) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.by_length = by_length
+        self.processes = processes
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this pass next; called by the Trainer."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(mixed))
+        order = torch.randperm(len(self.lengths), generator=generator)
+        batches = torch.split(order, self.batch_size)
+        if self.by_length:
+            groups = torch.split(order, self.batch_size * GROUP)
+            ordered = [group[torch.argsort(self.lengths[group], stable=True)] for group in groups]
+            batches = tuple(batch for group in ordered for batch in torch.split(group, self.batch_size))
+            batches = tuple(batches[place] for place in torch.randperm(len(batches), generator=generator).tolist())
+        for batch in batches:
+            # Where there are fewer rows than processes each takes all of them: the mean of their means is the same.
+            shared = len(batch) >= self.processes.count
+            yield (batch[self.processes.rank:: self.processes.count] if shared else batch).tolist()
+
+
+class RowLoader(DataLoader[dict[str, Any]]):
+    """A data loader over whole batches, which passes the number of the pass on.
+
+    Args:
+        dataset: The rows.
+        batches: Which of them, in which order.
+        pin_memory: For a GPU.
+    """
+
+    def __init__(self, dataset: RowDataset, batches: RowBatches, *, pin_memory: bool) -> None:
+        super().__init__(dataset, batch_sampler=batches, collate_fn=as_it_is, pin_memory=pin_memory)
+        self.batches = batches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before every pass."""
+        self.batches.set_epoch(epoch)
+
+
+def as_it_is(batch: Any) -> Any:
+    """The collator: `RowDataset` gives whole batches."""
+    return batch
