@@ -70,9 +70,11 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[
             raise InputError("ukd distill", f"missing {', '.join(missing)}", "Give the options or a --recipe.")
         made = Recipe.make(values, where="ukd distill")
     from ukd_core.run.distill import distill
+    from ukd_core.run.processes import Processes
     from ukd_core.run.table import run_table
     metrics = distill(made, overwrite=overwrite, resume=resume)
-    typer.echo(run_table(metrics, made.output))
+    if Processes(made.device).is_main:
+        typer.echo(run_table(metrics, made.output))
 
 
 def _recipe_options() -> list[inspect.Parameter]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import errno
 import re
 import warnings
 from collections.abc import Mapping
@@ -30,6 +31,9 @@ SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
 """Names that a split may have as a file or on the hub, best first; rows of ``unlabelled`` join the training rows."""
 
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<config>[^/:]+))?")
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk, a quota or a limit is full: nothing is wrong with the file."""
 
 
 def read_tables(source: str, where: str, cache: Path | None) -> dict[str, datasets.Dataset]:
@@ -101,6 +105,9 @@ def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     except UKDError:
         raise
     except Exception as error:  # the readers of three libraries raise what they like
+        first = _first_cause(error)
+        if isinstance(first, OSError) and first.errno in NO_ROOM:
+            raise OSError(first.errno, first.strerror, str(_arrow(cache) or "the datasets cache")) from error
         if "corresponds to no data" in str(error) or path.stat().st_size == 0:
             raise InputError(where, f"split '{split}' has no rows", "Remove the file, or put rows into it.") from error
         raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got an error: {_reason(error)}",
@@ -146,9 +153,14 @@ def _arrow(cache: Path | None) -> str | None:
     return None if cache is None else str(cache / "datasets")
 
 
-def _reason(error: BaseException) -> str:
-    """The first line of what first went wrong, at most 200 characters."""
+def _first_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what first went wrong, at most 200 characters."""
+    error = _first_cause(error)
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200].rstrip(". ")

@@ -259,8 +259,11 @@ def _column(files: list[Path], name: str) -> Tensor:
 def _write_whole(path: Path, content: bytes) -> None:
     """A file that is there is complete, whatever happens to the process or the machine."""
     scratch = path.with_name(path.name + ".partial")
-    with scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+    try:
+        with scratch.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:  # a full disk does not say which
+        raise OSError(error.errno, error.strerror, str(path.parent)) from error
