@@ -94,10 +94,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     rehearse(training, plan.phases)
     if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
         reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
-    if processes.is_main:
-        open_output(training.folder, recipe, overwrite=overwrite)
-        same_inputs(training.folder, {"data": data_facts(plan.data), "scores": answers.entry.checksum})
-    processes.wait()
+    _open(training, answers, overwrite=overwrite)
     start = time.perf_counter()
     train_phases(training, plan.phases)
     trained = time.perf_counter()
@@ -110,6 +107,14 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         _finish(training.folder, student, metrics)
     processes.wait()
     return metrics
+
+
+def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
+    """Make the run folder; from here on there is something to resume."""
+    if training.processes.is_main:
+        open_output(training.folder, training.recipe, overwrite=overwrite)
+        same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
+    training.processes.wait()
 
 
 def ask_teacher(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:

@@ -71,12 +71,12 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     if training.recipe.trim_vocabulary:
         rows, trimmed = trim_vocabulary(training.source, training.rows)
         training = replace(training, rows=rows)
-    for number, phase in enumerate(phases, start=1):
+    for number, (phase, steps) in enumerate(zip(phases, _steps(training, phases), strict=True), start=1):
         folder = training.folder / "checkpoints" / f"{number}-{phase.name}"
         finished = folder / "finished.safetensors"
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
-            _train_phase(training, phase, number, folder, select_best)
+            _train_phase(training, phase, number, steps, folder, select_best)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
                 save_model(training.source.model, str(scratch))
@@ -181,18 +181,27 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
     return terms
 
 
-def _train_phase(training: Training, phase: Phase, number: int, folder: Path, select_best: bool) -> None:
+def _steps(training: Training, phases: Sequence[Phase]) -> list[int]:
+    """Training steps of each phase, at least one; together those of the budget, however shares are rounded."""
+    total = training.recipe.epochs * _steps_a_pass(training)
+    ends = [round(total * math.fsum(phase.share for phase in phases[: number + 1])) for number in range(len(phases))]
+    return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _steps_a_pass(training: Training) -> int:
+    return math.ceil(len(training.rows["train"]) / training.recipe.batch_size)
+
+
+def _train_phase(training: Training, phase: Phase, number: int, steps: int, folder: Path, select_best: bool) -> None:
     recipe = training.recipe
     seed = (recipe.seed + number) % 2**32
     set_seed(seed)
     model = _model(training, phase)
     train, validation = _datasets(training, phase, model)
-    steps_a_pass = math.ceil(len(training.rows["train"]) / recipe.batch_size)
-    steps = max(1, round(phase.share * recipe.epochs * steps_a_pass))
     # Checkpoints fall between passes over the rows of the phase: there the order of batches is drawn anew, so that a
     # resumed run draws the same one.
     own_pass = math.ceil(len(train) / recipe.batch_size)
-    interval = own_pass * max(1, round(steps_a_pass / own_pass))
+    interval = own_pass * max(1, round(_steps_a_pass(training) / own_pass))
     args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
