@@ -11,6 +11,9 @@ def at_least_float32(values: Tensor) -> Tensor:
 
     Args:
         values: Any shape, floating.
+
+    Returns:
+        The same shape.
     """
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
@@ -20,5 +23,8 @@ def full_precision(values: Tensor) -> torch.autocast:
 
     The trainer computes losses inside its autocast context; there a dot product of scores would be rounded to three
     digits before the softmax over layers.
+
+    Args:
+        values: Any shape; only its device counts.
     """
     return torch.autocast(values.device.type, enabled=False)

@@ -64,7 +64,15 @@ def reversal(mask: Tensor) -> Tensor:
 
 
 def reordered(states: Tensor, order: Tensor) -> Tensor:
-    """``states[u, order[u, i]]`` for every unit u and place i."""
+    """``states[u, order[u, i]]`` for every unit u and place i.
+
+    Args:
+        states: Shape (units, length, width).
+        order: Shape (units, length), int64.
+
+    Returns:
+        Shape (units, length, width).
+    """
     return states.gather(1, order.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
 
 

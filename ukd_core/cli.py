@@ -158,12 +158,45 @@ def _predict(model: Annotated[str, typer.Argument(help="Run folder, model folder
         typer.echo(json.dumps(answer, ensure_ascii=False))
 
 
-@app.command("plugins")
-def _plugins(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
-    """List what plug-ins offer, and which plug-ins are broken."""
-    registry = _registry(plugin, plugin_folder)
-    from ukd_core.run.table import plugin_table
-    typer.echo(plugin_table(registry))
+plugins_app = typer.Typer(invoke_without_command=True, help="List what plug-ins offer, or check one of them.")
+app.add_typer(plugins_app, name="plugins")
+
+
+@plugins_app.callback()
+def _plugins(context: typer.Context, plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
+    """List what plug-ins offer, and which plug-ins are broken; with `check`, try the laws on one of them."""
+    context.obj = (plugin, plugin_folder)
+    if context.invoked_subcommand is None:
+        registry = _registry(plugin, plugin_folder)
+        from ukd_core.run.table import plugin_table
+        typer.echo(plugin_table(registry))
+
+
+@plugins_app.command("check")
+def _check(context: typer.Context,
+           name: Annotated[str, typer.Argument(help="Anything that is registered, with its options: "
+                                                    "name or name:key=value,...")],
+           plugin: Plugins = None, plugin_folder: PluginFolder = None,
+           examples: Annotated[int, typer.Option(min=1, help="Examples tried for each law.")] = 50) -> None:
+    """Try every law of its interface on a plug-in: a line a law. Exit status 1 where one is broken."""
+    try:
+        from ukd_core.testing import default_cases, run_case
+        from ukd_core.testing.run import summary
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        raise InputError("ukd plugins check", "expected Hypothesis to be installed, got no such package",
+                         "Install it with: pip install 'ukd[testing]'.") from error
+    modules, folder = context.obj
+    registry, broken = _registry([*(modules or ()), *(plugin or ())], plugin_folder or folder), False
+    for case in default_cases(registry, name):
+        outcomes = []
+        for outcome in run_case(case, examples):
+            typer.echo(str(outcome))
+            outcomes.append(outcome)
+        typer.echo(f"{case.word} '{name}': {summary(outcomes)}")
+        broken = broken or any(outcome.status == "FAILED" for outcome in outcomes)
+    raise typer.Exit(int(broken))
 
 
 @app.command("methods")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ukd_core import spec
+from ukd_core.errors import InputError
 from ukd_core.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -156,8 +157,15 @@ class LayerSource(nn.Module, ABC):
             texts: One text a unit.
             pairs: The second text of each unit, for tasks on pairs.
             max_length: Longest result in tokens, special tokens included.
+
+        Raises:
+            InputError: `max_length` leaves no token for the text.
         """
         limit = min(max_length, self.max_positions or max_length)
+        special = self.tokenizer.num_special_tokens_to_add(pair=pairs is not None)
+        if limit <= special:
+            raise InputError("max_length", f"expected more than the {special} special tokens of adapter '{self.name}', "
+                                           f"got {limit}", "Raise --max-length.")
         encoded = self.tokenizer(list(texts), list(pairs) if pairs is not None else None,
                                  truncation=True, max_length=limit)
         return {key: value for key, value in encoded.items() if key in self.tokenizer.model_input_names}

@@ -106,7 +106,12 @@ class OutputSpace(ABC):
 
     @abstractmethod
     def metrics(self, predictions: np.ndarray, labels: np.ndarray) -> Mapping[str, float]:
-        """Scores of `predictions` against encoded `labels` under evaluate's names; both without missing units."""
+        """Scores under evaluate's names; without missing units.
+
+        Args:
+            predictions: As `predictions` gives them, shape (units,) or (units, C).
+            labels: Encoded labels, shape (units,) or (units, C).
+        """
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.labels == getattr(other, "labels", None)

@@ -13,7 +13,7 @@ def teacher_scores(batch: TermInput, student: Tensor, term: str) -> Tensor:
 
     Args:
         batch: The batch that a term sees.
-        student: Any scores of the student.
+        student: Any scores of the student, any shape.
         term: Name of the term that asks, for the error.
 
     Raises:

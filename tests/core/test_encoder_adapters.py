@@ -256,3 +256,11 @@ def test_auto_class_reads_a_saved_student(tmp_path):
     with torch.inference_mode():
         logits = model(**source.pad(source.tokenize(TEXTS, max_length=64))).logits
     assert torch.equal(logits, run(source, TEXTS).logits)
+
+
+def test_a_length_that_leaves_no_text_is_refused(registry):
+    kind = registry.layer_sources.lookup("roberta")
+    space = registry.output_spaces.lookup("classes")(["a", "b"])
+    source = kind.build(kind.Options(layers=1, hidden=16), BuildContext(space, TEXTS, None, 16, 0))
+    with pytest.raises(InputError, match="expected more than the 4 special tokens of adapter 'roberta', got 3"):
+        source.tokenize(["rain"], ["bread"], max_length=3)

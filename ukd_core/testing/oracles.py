@@ -12,21 +12,21 @@ Array = NDArray[np.float64]
 
 
 def softmax(values: Array) -> Array:
-    """exp(v_i) / Σ_j exp(v_j) of one row."""
+    """exp(v_i) / Σ_j exp(v_j) of one row; shape (D,), as is the result."""
     powers = np.exp(values - values.max())
     shares: Array = powers / powers.sum()
     return shares
 
 
 def log_softmax(values: Array) -> Array:
-    """Logarithm of the softmax of one row, finite where the softmax underflows."""
+    """Logarithm of the softmax of one row, shape (D,), finite where the softmax underflows."""
     shifted = values - values.max()
     logs: Array = shifted - np.log(np.exp(shifted).sum())
     return logs
 
 
 def centred(row: Array) -> Array:
-    """A row less its mean."""
+    """A row, shape (D,), less its mean."""
     difference: Array = row - row.mean()
     return difference
 
@@ -101,3 +101,42 @@ def universal_layer_loss(student: Array, teacher: Array, weights: Array, tempera
                 loss = kl_divergence(targets[j, unit], row, temperature)
             total += loss / len(layer)
     return float(total)
+
+
+def cross_entropy(scores: Array, label: int) -> float:
+    """−log softmax(scores)[label] of one unit, nats. Shape (C,)."""
+    return float(-log_softmax(scores)[int(label)])
+
+
+def _log_sigmoid(score: float) -> float:
+    return float(min(score, 0.0) - np.log1p(np.exp(-abs(score))))
+
+
+def binary_cross_entropy(scores: Array, labels: Array) -> float:
+    """Σ_c −log σ(±scores_c), plus where the label holds (1), minus where it does not (0), nats. Shapes (C,)."""
+    return -sum(float(holds) * _log_sigmoid(score) + (1.0 - float(holds)) * _log_sigmoid(-score)
+                for score, holds in zip(scores.tolist(), labels.tolist(), strict=True))
+
+
+def bernoulli_divergence(teacher: Array, student: Array, temperature: float = 1.0) -> float:
+    """T² · Σ_c KL(Bernoulli(σ(teacher_c / T)) ‖ Bernoulli(σ(student_c / T))) of one unit, nats. Shapes (C,)."""
+    total = 0.0
+    for t, s in zip((teacher / temperature).tolist(), (student / temperature).tolist(), strict=True):
+        for sign in (1.0, -1.0):
+            share = float(np.exp(_log_sigmoid(sign * t)))
+            total += share * (_log_sigmoid(sign * t) - _log_sigmoid(sign * s))
+    return temperature**2 * total
+
+
+def squared_error(teacher: Array, student: Array, temperature: float = 1.0) -> float:
+    """Σ_c (teacher_c − student_c)² of one unit, whatever the temperature, in squared units. Shapes (C,)."""
+    return float(sum((t - s) ** 2 for t, s in zip(teacher.tolist(), student.tolist(), strict=True)))
+
+
+def linear(states: Array, weight: Array, bias: Array) -> Array:
+    """The map x Wᵀ + b of every unit: shapes (units, width), (C, width), (C,) to (units, C)."""
+    scores = np.zeros((len(states), len(weight)))
+    for unit, row in enumerate(states):
+        for index, column in enumerate(weight):
+            scores[unit, index] = sum(a * b for a, b in zip(row, column, strict=True)) + bias[index]
+    return scores

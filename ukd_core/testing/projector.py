@@ -4,148 +4,133 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from ukd_core.projector import Projection, Projector, ProjectorSetup
 from ukd_core.testing import oracles
+from ukd_core.testing.checks import Case, Check, expect, expect_close, for_all, repeatable, seeded
 from ukd_core.testing.strategies import fractions, layer_stacks, orders
 
-if TYPE_CHECKING:
-    import pytest
 
-
-@dataclass(frozen=True, slots=True)
-class ProjectorCase:
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectorCase(Case):
     """A projector to be checked, with what the kit must know of it."""
 
-    name: str
-    """Begins the test's id."""
     make: Callable[[ProjectorSetup], Projector]
     """Builds one for given layer counts and width; called for every drawn input."""
     reference: Callable[[oracles.Array, oracles.Array], oracles.Array] | None = None
     """The same weights computed another way: float64 (S, units, D) and (T, units, D) to (S, T, units)."""
-    expected_failures: Mapping[str, str] | None = None
-    """Check name -> why the law is not kept; None: what the class declares in `exceptions`."""
-    tolerance: float = 1e-6
-    """In float64, relative to the greatest score (or to 1)."""
-    half_tolerance: float = 2e-2
-    """The same in bfloat16."""
+
+    word: ClassVar[str] = "projector"
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The laws of a projector."""
+        return PROJECTOR_CHECKS
+
+    def declared(self) -> Mapping[str, str]:
+        """The `exceptions` of what `make` builds."""
+        return self.make(ProjectorSetup(student_layers=1, teacher_layers=1, width=2)).exceptions
+
+    def not_applicable(self) -> frozenset[str]:
+        """Without a reference there is nothing to compare with."""
+        return frozenset() if self.reference is not None else frozenset({"check_against_reference"})
 
 
-Check = Callable[[ProjectorCase], None]
-
-
-def _for_all(law: Callable[[ProjectorCase, st.DataObject], None]) -> Check:
-    """A check that tries the law on inputs which Hypothesis draws, under the profile in force."""
-
-    @wraps(law)
-    def check(case: ProjectorCase) -> None:
-        @settings(deadline=None, report_multiple_bugs=False)
-        @given(st.data())
-        def every_input(data: st.DataObject) -> None:
-            law(case, data)
-
-        every_input()
-
-    return check
-
-
-@_for_all
+@for_all
 def check_weights_are_shares(case: ProjectorCase, data: st.DataObject) -> None:
     """Weights have the shape (S, T, units) and the student's dtype, are ≥ 0 and sum to 1 over teacher layers."""
     student, teacher = data.draw(layer_stacks())
-    _expect_shares(case, student, teacher, _project(case, student, teacher, data.draw(fractions)), case.tolerance)
+    _expect_shares(case, student, teacher, _project(case, student, teacher, data.draw(fractions)))
 
 
-@_for_all
+@for_all
 def check_targets_are_mixtures(case: ProjectorCase, data: st.DataObject) -> None:
     """Targets are the weighted means of teacher layers, so they lie in the convex hull of these."""
     student, teacher = data.draw(layer_stacks())
     projection = _project(case, student, teacher, data.draw(fractions))
     expected = oracles.mix(projection.weights.detach().numpy(), teacher.numpy())
-    _expect_close(case, "targets", projection.targets, torch.from_numpy(expected))
+    expect_close(case, "targets", projection.targets, torch.from_numpy(expected))
 
 
-@_for_all
+@for_all
 def check_teacher_permutation(case: ProjectorCase, data: st.DataObject) -> None:
     """Permuting teacher layers permutes weights and leaves targets."""
-    student, teacher = data.draw(layer_stacks())
+    student, teacher = data.draw(layer_stacks(min_teachers=2))
     order, fraction = data.draw(orders(len(teacher))), data.draw(fractions)
     before = _project(case, student, teacher, fraction)
     after = _project(case, student, teacher[order], fraction)
-    _expect_close(case, "weights", after.weights, before.weights[:, order])
-    _expect_close(case, "targets", after.targets, before.targets)
+    expect_close(case, "weights", after.weights, before.weights[:, order])
+    expect_close(case, "targets", after.targets, before.targets)
 
 
-@_for_all
+@for_all
 def check_unit_permutation(case: ProjectorCase, data: st.DataObject) -> None:
     """Permuting units permutes weights and targets."""
-    student, teacher = data.draw(layer_stacks())
+    student, teacher = data.draw(layer_stacks(min_units=2, max_units=3))
     order, fraction = data.draw(orders(student.shape[1])), data.draw(fractions)
     before = _project(case, student, teacher, fraction)
     after = _project(case, student[:, order], teacher[:, order], fraction)
-    _expect_close(case, "weights", after.weights, before.weights[:, :, order])
-    _expect_close(case, "targets", after.targets, before.targets[:, order])
+    expect_close(case, "weights", after.weights, before.weights[:, :, order])
+    expect_close(case, "targets", after.targets, before.targets[:, order])
 
 
-@_for_all
+@for_all
 def check_one_teacher_layer(case: ProjectorCase, data: st.DataObject) -> None:
     """A teacher of one layer gives that layer to every student layer."""
     student, teacher = data.draw(layer_stacks())
     projection = _project(case, student, teacher[:1], data.draw(fractions))
-    _expect_close(case, "targets", projection.targets, teacher[:1].expand_as(student))
+    expect_close(case, "targets", projection.targets, teacher[:1].expand_as(student))
 
 
-@_for_all
+@for_all
 def check_copies_of_one_layer(case: ProjectorCase, data: st.DataObject) -> None:
     """Teacher layers that are all the same give that layer to every student layer."""
     student, teacher = data.draw(layer_stacks())
     copies = teacher[:1].expand_as(teacher).clone()
     projection = _project(case, student, copies, data.draw(fractions))
-    _expect_close(case, "targets", projection.targets, teacher[:1].expand_as(student))
+    expect_close(case, "targets", projection.targets, teacher[:1].expand_as(student))
 
 
-@_for_all
+@for_all
 def check_no_gradient_to_teacher(case: ProjectorCase, data: st.DataObject) -> None:
     """Neither targets nor weights carry a gradient to the teacher."""
     student, teacher = data.draw(layer_stacks())
     projection = _project(case, student.requires_grad_(), teacher.requires_grad_(), data.draw(fractions))
     loss = projection.targets.square().sum() + projection.weights.square().sum()
     gradient = torch.autograd.grad(loss, teacher, allow_unused=True)[0] if loss.requires_grad else None
-    _expect(case, gradient is None or not bool(gradient.any()), "a gradient reaches the teacher")
+    expect(case, gradient is None or not bool(gradient.any()), "a gradient reaches the teacher")
 
 
-@_for_all
+@for_all
 def check_extreme_scores(case: ProjectorCase, data: st.DataObject) -> None:
     """Values and gradients are finite for scores up to ±1e4, in float32 and in bfloat16."""
     dtype = data.draw(st.sampled_from([torch.float32, torch.bfloat16]))
     student, teacher = data.draw(layer_stacks(kinds=("extreme",), dtype=dtype))
     projection = _project(case, student.requires_grad_(), teacher, data.draw(fractions))
-    _expect_shares(case, student, teacher, projection, case.half_tolerance)
-    _expect(case, bool(projection.targets.isfinite().all()), "targets are not finite")
+    _expect_shares(case, student, teacher, projection)
+    expect(case, bool(projection.targets.isfinite().all()), "targets are not finite")
     if projection.targets.requires_grad:
         gradient = torch.autograd.grad(projection.targets.sum(), student, allow_unused=True)[0]
-        _expect(case, gradient is None or bool(gradient.isfinite().all()), "gradients are not finite")
+        expect(case, gradient is None or bool(gradient.isfinite().all()), "gradients are not finite")
 
 
-@_for_all
+@for_all
 def check_half_precision(case: ProjectorCase, data: st.DataObject) -> None:
     """In bfloat16 weights are shares and targets are near those of the same numbers in float64."""
     student, teacher = data.draw(layer_stacks(kinds=("ordinary", "tied", "tiny"), dtype=torch.bfloat16))
     fraction = data.draw(fractions)
     projection = _project(case, student, teacher, fraction)
-    _expect_shares(case, student, teacher, projection, case.half_tolerance)
+    _expect_shares(case, student, teacher, projection)
     exact = _project(case, student.double(), teacher.double(), fraction)
-    _expect_close(case, "targets", projection.targets.double(), exact.targets, case.half_tolerance)
+    expect_close(case, "targets", projection.targets.double(), exact.targets, case.tolerance(torch.bfloat16))
 
 
-@_for_all
+@for_all
 def check_determinism(case: ProjectorCase, data: st.DataObject) -> None:
     """Asked twice about the same stacks, it answers the same."""
     student, teacher = data.draw(layer_stacks())
@@ -154,7 +139,7 @@ def check_determinism(case: ProjectorCase, data: st.DataObject) -> None:
     _expect_same(case, first, second, "the second answer differs from the first")
 
 
-@_for_all
+@for_all
 def check_progress_alone_decides(case: ProjectorCase, data: st.DataObject) -> None:
     """What `on_progress` leaves behind follows from its last argument, so that a resumed run is the same run."""
     student, teacher = data.draw(layer_stacks())
@@ -163,16 +148,18 @@ def check_progress_alone_decides(case: ProjectorCase, data: st.DataObject) -> No
         continued.on_progress(fraction)
         continued(student, teacher)
     resumed.on_progress(0.4)
-    _expect_same(case, resumed(student, teacher), continued(student, teacher), "what went before changes the answer")
+    _expect_same(case, _answer(case, resumed, student, teacher), _answer(case, continued, student, teacher),
+                 "what went before changes the answer")
 
 
-@_for_all
+@for_all
 def check_state_round_trip(case: ProjectorCase, data: st.DataObject) -> None:
     """A new projector with the state_dict of another answers like it."""
     student, teacher = data.draw(layer_stacks())
     saved, loaded = _built(case, student, teacher), _built(case, student, teacher, seed=1)
     loaded.load_state_dict(saved.state_dict())
-    _expect_same(case, saved(student, teacher), loaded(student, teacher), "the state_dict does not hold all state")
+    _expect_same(case, _answer(case, saved, student, teacher), _answer(case, loaded, student, teacher),
+                 "the state_dict does not hold all state")
 
 
 def check_any_layer_counts(case: ProjectorCase) -> None:
@@ -181,17 +168,17 @@ def check_any_layer_counts(case: ProjectorCase) -> None:
         generator = torch.Generator().manual_seed(0)
         student = torch.randn(students, 2, 3, generator=generator, dtype=torch.float64)
         teacher = torch.randn(teachers, 2, 3, generator=generator, dtype=torch.float64)
-        _expect_shares(case, student, teacher, _project(case, student, teacher), case.tolerance)
+        _expect_shares(case, student, teacher, _project(case, student, teacher))
 
 
-@_for_all
+@for_all
 def check_against_reference(case: ProjectorCase, data: st.DataObject) -> None:
     """Weights agree with the case's own reference; nothing to check where it has none."""
     if case.reference is None:
         return
     student, teacher = data.draw(layer_stacks())
     expected = case.reference(student.numpy(), teacher.numpy())
-    _expect_close(case, "weights", _project(case, student, teacher).weights, torch.from_numpy(expected))
+    expect_close(case, "weights", _project(case, student, teacher).weights, torch.from_numpy(expected))
 
 
 PROJECTOR_CHECKS: tuple[Check, ...] = (
@@ -203,49 +190,9 @@ PROJECTOR_CHECKS: tuple[Check, ...] = (
 """All laws; their names are what `exceptions` and `expected_failures` refer to."""
 
 
-def parametrize_with_checks(*cases: ProjectorCase) -> pytest.MarkDecorator:
-    """Run a test ``(case, check)`` for every case and law; the id is ``<case>-<check>``.
-
-    An expected failure becomes a strict xfail with its reason: it fails when the law is kept after all.
-    A case without a reference has no `check_against_reference`.
-
-    Raises:
-        ValueError: an expected failure names no check.
-    """
-    import pytest
-
-    parameters = []
-    for case in cases:
-        failures = _expected_failures(case)
-        for check in PROJECTOR_CHECKS:
-            name = _name(check)
-            if check is check_against_reference and case.reference is None:
-                continue
-            marks = [pytest.mark.xfail(reason=failures[name], strict=True)] if name in failures else []
-            parameters.append(pytest.param(case, check, id=f"{case.name}-{name}", marks=marks))
-    return pytest.mark.parametrize(("case", "check"), parameters)
-
-
-def _expected_failures(case: ProjectorCase) -> Mapping[str, str]:
-    failures = case.expected_failures
-    if failures is None:
-        failures = case.make(ProjectorSetup(student_layers=1, teacher_layers=1, width=2)).exceptions
-    known = [_name(check) for check in PROJECTOR_CHECKS]
-    unknown = sorted(set(failures) - set(known))
-    if unknown:
-        raise ValueError(f"projector case '{case.name}': expected names of checks, got {unknown}. "
-                         f"The checks are {', '.join(known)}.")
-    return failures
-
-
-def _name(check: Check) -> str:
-    return str(getattr(check, "__name__", check))
-
-
 def _built(case: ProjectorCase, student: Tensor, teacher: Tensor, seed: int = 0) -> Projector:
     setup = ProjectorSetup(student_layers=len(student), teacher_layers=len(teacher), width=student.shape[-1])
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # the CPU's alone: `torch.manual_seed` is slow without a device
+    with seeded(seed):
         return case.make(setup).to(student.dtype).eval()
 
 
@@ -253,38 +200,29 @@ def _project(case: ProjectorCase, student: Tensor, teacher: Tensor, fraction: fl
     projector = _built(case, student, teacher)
     if fraction is not None:
         projector.on_progress(fraction)
-    projection: Projection = projector(student, teacher)
+    return _answer(case, projector, student, teacher)
+
+
+def _answer(case: ProjectorCase, projector: Projector, student: Tensor, teacher: Tensor) -> Projection:
+    with repeatable(case):
+        projection: Projection = projector(student, teacher)
     return projection
-
-
-def _expect(case: ProjectorCase, kept: bool, problem: str) -> None:
-    if not kept:
-        raise AssertionError(f"projector case '{case.name}': {problem}")
-
-
-def _expect_close(case: ProjectorCase, what: str, actual: Tensor, expected: Tensor,
-                  tolerance: float | None = None) -> None:
-    scale = max(1.0, float(expected.detach().abs().max()))
-    torch.testing.assert_close(
-        actual, expected.to(actual.dtype), rtol=0.0, atol=scale * (tolerance or case.tolerance),
-        msg=lambda text: f"projector case '{case.name}': {what} are not as expected. {text}")
 
 
 def _expect_same(case: ProjectorCase, first: Projection, second: Projection, problem: str) -> None:
     same = torch.equal(first.weights, second.weights) and torch.equal(first.targets, second.targets)
-    _expect(case, same, problem)
+    expect(case, same, problem)
 
 
-def _expect_shares(case: ProjectorCase, student: Tensor, teacher: Tensor, projection: Projection,
-                   tolerance: float) -> None:
+def _expect_shares(case: ProjectorCase, student: Tensor, teacher: Tensor, projection: Projection) -> None:
     weights = projection.weights
     shape = (len(student), len(teacher), student.shape[1])
-    _expect(case, weights.shape == shape,
-            f"weights have the shape {tuple(weights.shape)}, expected (S, T, units) {shape}")
-    _expect(case, projection.targets.shape == student.shape,
-            f"targets have the shape {tuple(projection.targets.shape)}, expected {tuple(student.shape)}")
+    expect(case, weights.shape == shape,
+           f"weights have the shape {tuple(weights.shape)}, expected (S, T, units) {shape}")
+    expect(case, projection.targets.shape == student.shape,
+           f"targets have the shape {tuple(projection.targets.shape)}, expected {tuple(student.shape)}")
     for what, tensor in (("weights", weights), ("targets", projection.targets)):
-        _expect(case, tensor.dtype == student.dtype, f"{what} are {tensor.dtype}, expected {student.dtype}")
-    _expect(case, bool((weights >= 0).all()), "weights are negative or not a number")
+        expect(case, tensor.dtype == student.dtype, f"{what} are {tensor.dtype}, expected {student.dtype}")
+    expect(case, bool((weights >= 0).all()), "weights are negative or not a number")
     sums = weights.detach().double().sum(dim=1)
-    _expect_close(case, "sums of weights", sums, torch.ones_like(sums), tolerance)
+    expect_close(case, "sums of weights", sums, torch.ones_like(sums), case.tolerance(weights.dtype))

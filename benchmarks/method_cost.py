@@ -1,0 +1,81 @@
+"""What does `universal-kd` cost over `none`, for the same student, rows and steps, from a warm cache?
+
+    python benchmarks/method_cost.py --data FOLDER --rows 2000 --epochs 3 --repeats 5
+
+For each student: training seconds of both methods in one process, in alternation, with the same seed, so with the same
+weights and the same number of steps; the medians and their ratio. Then one more run of each with timers inside says
+where the difference goes, in milliseconds a step; a run with timers is a little slower than one without.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from contest import Contest, Pair, command_line, ours, prepared
+from sections import PARTS, watched
+
+STUDENTS = {"bilstm": "bilstm", "cnn": "cnn", "bert": "bert:layers=4", "bert2": "bert:layers=2,init=teacher-lower"}
+METHODS = ("none", "universal-kd")
+
+
+def trained(contest: Contest, cache: Path, method: str) -> dict[str, Any]:
+    """One run; it must not have asked the teacher."""
+    metrics = ours(contest, cache, 0, method=method)
+    if metrics["teacher_rows_forwarded"]:
+        raise SystemExit("expected a warm cache, but the teacher ran")
+    return metrics
+
+
+def alternate(contest: Contest, cache: Path) -> dict[str, list[float]]:
+    """Training seconds of each method, in pairs; each pair begins with the other one."""
+    times: dict[str, list[float]] = {method: [] for method in METHODS}
+    for number in range(contest.options.repeats):
+        for method in METHODS if number % 2 == 0 else reversed(METHODS):
+            times[method].append(trained(contest, cache, method)["seconds"]["train"])
+    return times
+
+
+def where(contest: Contest, cache: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds a step by part, for each method."""
+    found = {}
+    for method in METHODS:
+        with watched() as sections:
+            total = trained(contest, cache, method)["seconds"]["train"]
+        parts = {part: sections.seconds[part] for part in PARTS}
+        parts["rest"] = total - sum(parts.values())
+        steps = sections.calls["optimizer"]
+        found[method] = {part: 1e3 * seconds / steps for part, seconds in (*parts.items(), ("total", total))}
+        found[method]["steps"] = steps
+    return found
+
+
+def report(name: str, times: dict[str, list[float]], parts: dict[str, dict[str, float]]) -> None:
+    """One student's lines."""
+    plain, method = (times[key] for key in METHODS)
+    pairs = [one / other for one, other in zip(method, plain, strict=True)]
+    print(f"\n{name}: universal-kd / none = {median(method) / median(plain):.3f} "
+          f"({median(method):.2f} s / {median(plain):.2f} s; pairs {min(pairs):.3f} to {max(pairs):.3f}, "
+          f"median {median(pairs):.3f})")
+    print(f"{'ms a step':>17} {'none':>9} {'universal':>9} {'more':>9}")
+    for part, before in parts["none"].items():
+        after = parts["universal-kd"][part]
+        print(f"{part:>17} {before:9.3f} {after:9.3f} {after - before:9.3f}")
+
+
+def main() -> None:
+    parser = command_line(__doc__, pairs=False)
+    parser.add_argument("--students", default="bilstm,cnn,bert", help=f"some of {', '.join(STUDENTS)}")
+    options: argparse.Namespace = parser.parse_args()
+    for name in options.students.split(","):
+        with prepared(options, Pair("minilm", STUDENTS[name])) as contest:
+            cache = contest.folder / "cache"
+            for method in METHODS:  # fills the cache and pays for imports and first kernels
+                ours(contest, cache, 0, method=method, epochs=0.5)
+            report(name, alternate(contest, cache), where(contest, cache))
+
+
+if __name__ == "__main__":
+    main()

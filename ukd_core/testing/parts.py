@@ -1,0 +1,83 @@
+"""What a case is tried with: output spaces, their labels, projectors and heads, out of a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ukd_core.catalogue import Registry
+from ukd_core.output_space import OutputSpace
+from ukd_core.plugins import load_registry
+from ukd_core.projector import Projector, ProjectorSetup
+from ukd_core.pseudo_head import PseudoHead
+from ukd_core.spec import parse_spec, read_options
+
+RAW_LABELS: Mapping[str, tuple[Any, ...]] = {
+    "single_label_classification": ("ant", "bee", "cat"),
+    "multi_label_classification": (["ant"], ["bee", "cat"], [], ["cat"]),
+    "regression": (0.5, -1.25, 3.0, 3.5),
+}
+"""Values of a label column, by the `problem_type` of an output space."""
+
+
+@cache
+def installed() -> Registry:
+    """Everything that is installed, loaded once; what cases without a registry of their own use."""
+    return load_registry()
+
+
+def raw_labels(kind: type[OutputSpace]) -> tuple[Any, ...]:
+    """Values of a label column that an output space should read; those of classes where its kind is not known."""
+    return RAW_LABELS.get(kind.problem_type, RAW_LABELS["single_label_classification"])
+
+
+def small_space(kind: type[OutputSpace]) -> OutputSpace:
+    """An output space of few scores: three for labels, one for numbers."""
+    return kind(kind.label_names(raw_labels(kind)))
+
+
+def some_labels(space: OutputSpace, units: int, generator: torch.Generator) -> Tensor:
+    """Encoded labels of random answers, shape (units,) or (units, C), in the dtype that holds missing ones too."""
+    answers = space.predictions(torch.randn(units, space.size, generator=generator))
+    return answers.to(missing_labels(space, 1).dtype)
+
+
+def missing_labels(space: OutputSpace, units: int) -> Tensor:
+    """Labels of units without one, shape (units,) or (units, C)."""
+    return torch.tensor([space.missing] * units)
+
+
+def encoded(space: OutputSpace, values: Sequence[Any]) -> Tensor:
+    """Raw labels as a run keeps them: shape (units,) or (units, C), whole numbers as int64, others as float32."""
+    labels = torch.as_tensor([space.encode(value) for value in values])
+    return labels.float() if labels.is_floating_point() else labels
+
+
+def projectors_of(registry: Registry, space: OutputSpace) -> Callable[[str, int, int], Projector]:
+    """A function (spec, student layers, teacher layers) -> a projector over the scores of `space`."""
+
+    def make(spec: str, student_layers: int, teacher_layers: int) -> Projector:
+        parsed = parse_spec(spec)
+        kind = registry.projectors.lookup(parsed.name)
+        options = read_options(kind.Options, parsed.options, f"projector '{parsed.name}'")
+        return kind(options, ProjectorSetup(student_layers, teacher_layers, space.size, space.shift_invariant))
+
+    return make
+
+
+class FirstColumns(PseudoHead):
+    """A head without weights: the scores are the first C features of the state, so a test can choose them."""
+
+    name = "first-columns"
+    summary = "the first features of a state, for tests"
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Cut: shape (units, width) to (units, C); the width must be C or more."""
+        return states[:, : self.size]
+
+    def absorb_standardisation(self, mean: Tensor, deviation: Tensor) -> None:
+        """Nothing to fold: this head is never fitted."""

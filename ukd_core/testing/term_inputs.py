@@ -1,0 +1,167 @@
+"""Batches for terms: what they are built for, what they see, and the same with other units or less in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ukd_core.catalogue import Registry
+from ukd_core.layer_source import LayerStates
+from ukd_core.output_space import OutputSpace
+from ukd_core.term import TermInput, TermSetup
+from ukd_core.testing.parts import FirstColumns, missing_labels, projectors_of, some_labels
+from ukd_core.testing.strategies import KINDS, Kind, random_tensor
+
+NEEDS = frozenset({"labels", "teacher-scores", "teacher-states", "student-tokens", "student-attentions"})
+"""What a term may need."""
+HEADS, LENGTH = 2, 3
+"""Of the attention maps and token states in a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The two models that a term stands between."""
+
+    student_widths: tuple[int, ...]
+    teacher_widths: tuple[int, ...]
+    temperature: float | None = None
+
+    def setup(self, space: OutputSpace, registry: Registry, *, bare_heads: bool = False) -> TermSetup:
+        """What a term is built with.
+
+        Args:
+            space: The output space.
+            registry: Where projectors and the linear head come from.
+            bare_heads: Give heads without weights, whose scores are the first features of a state.
+        """
+        head = FirstColumns if bare_heads else registry.pseudo_heads.lookup("linear")
+        return TermSetup(space=space, student_widths=self.student_widths, teacher_layers=len(self.teacher_widths),
+                         temperature=self.temperature, projector=None, make_projector=projectors_of(registry, space),
+                         make_head=lambda width: head(width, space.size))
+
+
+def random_batch(space: OutputSpace, layers: Layers, units: int, seed: int, *, kind: Kind = "ordinary",
+                 dtype: torch.dtype = torch.float64) -> TermInput:
+    """A batch with everything in it, all units labelled.
+
+    Args:
+        space: The output space.
+        layers: Widths of both models.
+        units: Number of units.
+        seed: Of the numbers.
+        kind: Which numbers scores and pooled states are.
+        dtype: Of all scores and states.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(*shape: int, of: Kind = kind) -> Tensor:
+        return random_tensor(shape, of, generator, dtype)
+
+    widths = layers.student_widths
+    student = LayerStates(
+        pooled=tuple(some(units, width) for width in widths), logits=some(units, space.size),
+        tokens=tuple(some(units, LENGTH, width) for width in widths),
+        attentions=tuple(some(units, HEADS, LENGTH, LENGTH, of="ordinary").softmax(-1) for _ in widths),
+        mask=torch.arange(LENGTH).expand(units, LENGTH) <= torch.arange(units).unsqueeze(1) % LENGTH)
+    labels = some_labels(space, units, generator)
+    return TermInput(student=student, labels=labels, labelled=space.is_labelled(labels),
+                     teacher_scores=some(len(layers.teacher_widths) + 1, units, space.size),
+                     teacher_states=tuple(some(units, width) for width in layers.teacher_widths))
+
+
+@st.composite
+def layer_counts(draw: st.DrawFn, max_layers: int = 3, least_width: int = 1) -> Layers:
+    """Two models of one to `max_layers` layers, each layer with a width of its own."""
+    widths = st.lists(st.integers(least_width, least_width + 2), min_size=1, max_size=max_layers).map(tuple)
+    return Layers(draw(widths), draw(widths), draw(st.sampled_from([None, 1.0, 4.0])))
+
+
+@st.composite
+def term_batches(draw: st.DrawFn, space: OutputSpace, layers: Layers, *, kinds: Sequence[Kind] = KINDS,
+                 dtype: torch.dtype = torch.float64) -> TermInput:
+    """A batch with everything in it, some units unlabelled.
+
+    Args:
+        draw: Given by Hypothesis.
+        space: The output space.
+        layers: Widths of both models.
+        kinds: Which values occur.
+        dtype: Of all scores and states.
+    """
+    units, seed = draw(st.integers(1, 3)), draw(st.integers(0, 2**31))
+    batch = random_batch(space, layers, units, seed, kind=draw(st.sampled_from(kinds)), dtype=dtype)
+    pattern = draw(st.integers(0, 2**units - 1))
+    kept = torch.tensor([bool(pattern >> unit & 1) for unit in range(units)])
+    shape = (-1,) + (1,) * (batch.labels.ndim - 1)
+    labels = torch.where(kept.view(shape), batch.labels, missing_labels(space, units))
+    return replace(batch, labels=labels, labelled=space.is_labelled(labels))
+
+
+def only(batch: TermInput, needs: frozenset[str], space: OutputSpace) -> TermInput:
+    """The batch with nothing in it but what a term says it needs; labels that it does not need are missing."""
+    tokens, attentions = "student-tokens" in needs, "student-attentions" in needs
+    student = replace(batch.student, tokens=batch.student.tokens if tokens else None,
+                      attentions=batch.student.attentions if attentions else None,
+                      mask=batch.student.mask if tokens or attentions else None)
+    labels = batch.labels if "labels" in needs else missing_labels(space, len(batch.labels))
+    return TermInput(student=student, labels=labels, labelled=space.is_labelled(labels),
+                     teacher_scores=batch.teacher_scores if "teacher-scores" in needs else None,
+                     teacher_states=batch.teacher_states if "teacher-states" in needs else None)
+
+
+def with_other(batch: TermInput, other: TermInput, need: str) -> TermInput:
+    """The batch with one of the things that a term may need taken from another batch of the same shape."""
+    if need == "labels":
+        return replace(batch, labels=other.labels, labelled=other.labelled)
+    if need == "teacher-scores":
+        return replace(batch, teacher_scores=other.teacher_scores)
+    if need == "teacher-states":
+        return replace(batch, teacher_states=other.teacher_states)
+    field = need.removeprefix("student-")
+    return replace(batch, student=replace(batch.student, **{field: getattr(other.student, field)}))
+
+
+def take(batch: TermInput, units: Tensor) -> TermInput:
+    """Some units of a batch, in the order asked for; `units` has the shape (any,), int64."""
+
+    def rows(stack: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
+        return None if stack is None else tuple(layer[units] for layer in stack)
+
+    student = batch.student
+    return TermInput(
+        student=LayerStates(pooled=tuple(layer[units] for layer in student.pooled), logits=student.logits[units],
+                            tokens=rows(student.tokens), attentions=rows(student.attentions),
+                            mask=None if student.mask is None else student.mask[units]),
+        labels=batch.labels[units], labelled=batch.labelled[units],
+        teacher_scores=None if batch.teacher_scores is None else batch.teacher_scores[:, units],
+        teacher_states=rows(batch.teacher_states))
+
+
+def cast(batch: TermInput, dtype: torch.dtype) -> TermInput:
+    """The batch with the student's scores and states in another dtype."""
+
+    def rows(stack: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
+        return None if stack is None else tuple(layer.to(dtype) for layer in stack)
+
+    student = batch.student
+    return replace(batch, student=replace(
+        student, pooled=tuple(layer.to(dtype) for layer in student.pooled), logits=student.logits.to(dtype),
+        tokens=rows(student.tokens), attentions=rows(student.attentions)))
+
+
+def track(batch: TermInput) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Let gradients be taken: the student's floating tensors and the teacher's, each by name."""
+    student, teacher = batch.student, {}
+    named = {"logits": student.logits}
+    for what, stack in (("pooled", student.pooled), ("tokens", student.tokens), ("attentions", student.attentions)):
+        named.update({f"{what}[{index}]": layer for index, layer in enumerate(stack or ())})
+    if batch.teacher_scores is not None:
+        teacher["teacher_scores"] = batch.teacher_scores
+    teacher.update({f"teacher_states[{index}]": layer for index, layer in enumerate(batch.teacher_states or ())})
+    for tensor in (*named.values(), *teacher.values()):
+        tensor.requires_grad_()
+    return named, teacher
