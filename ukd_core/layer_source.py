@@ -166,9 +166,19 @@ class LayerSource(nn.Module, ABC):
         if limit <= special:
             raise InputError("max_length", f"expected more than the {special} special tokens of adapter '{self.name}', "
                                            f"got {limit}", "Raise --max-length.")
-        encoded = self.tokenizer(list(texts), list(pairs) if pairs is not None else None,
-                                 truncation=True, max_length=limit)
-        return {key: value for key, value in encoded.items() if key in self.tokenizer.model_input_names}
+        # A fast tokenizer pairs every piece that it cuts from a first text with every piece of the second: two long texts
+        # and a small limit take gigabytes. So pairs are read whole and cut here, by the same rule.
+        cut_here = pairs is not None and self.tokenizer.is_fast
+        encoded = self.tokenizer(list(texts), list(pairs) if pairs is not None else None, truncation=not cut_here,
+                                 max_length=None if cut_here else limit, verbose=False)
+        columns = {key: value for key, value in encoded.items() if key in self.tokenizer.model_input_names}
+        if cut_here:
+            for row, encoding in enumerate(encoded.encodings):
+                if len(encoding) > limit:
+                    kept = _kept_of_pair(encoding.sequence_ids, limit, self.tokenizer.truncation_side)
+                    for column in columns.values():
+                        column[row] = [column[row][position] for position in kept]
+        return columns
 
     def padding(self) -> dict[str, int]:
         """What stands behind the tokens of a shorter unit, by column of `tokenize`; 0 where a column is not named."""
@@ -202,6 +212,24 @@ class LayerSource(nn.Module, ABC):
         """Write model and tokenizer so that `from_pretrained` and a `text-classification` pipeline read them."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def _kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> list[int]:
+    """Positions of a tokenized pair that stay when it is cut to `limit`: the longer text loses first, then both.
+
+    Args:
+        sequences: For each token 0 or 1, the text that it comes from, or None for a special token.
+        limit: Longest result in tokens.
+        side: "right" to cut the ends of the texts, "left" to cut their beginnings.
+    """
+    positions = [[at for at, sequence in enumerate(sequences) if sequence == text] for text in (0, 1)]
+    room = limit - sum(sequence is None for sequence in sequences)
+    short, long = sorted((0, 1), key=lambda text: len(positions[text]))
+    keep = {short: min(len(positions[short]), room // 2)}
+    keep[long] = room - keep[short]
+    chosen = {at for text, count in keep.items()
+              for at in (positions[text][:count] if side == "right" else positions[text][len(positions[text]) - count:])}
+    return [at for at, sequence in enumerate(sequences) if sequence is None or at in chosen]
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

@@ -138,6 +138,27 @@ def test_pairs_are_not_the_joined_text(adapter):
     assert run(source, ["rain fell"], pairs=["on the market"]).logits.isfinite().all()
 
 
+@pytest.mark.parametrize("adapter", [BertLayerSource, RobertaLayerSource], ids=lambda adapter: adapter.name)
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_pairs_are_cut_as_the_tokenizer_cuts_them(adapter, side):
+    source = make(adapter)
+    source.tokenizer.truncation_side = side
+    texts = ["", *(" ".join(TEXTS[1].split()[:count]) for count in (1, 2, 5, 8)), " ".join(TEXTS)]
+    special = source.tokenizer.num_special_tokens_to_add(pair=True)
+    for limit in (*range(special + 1, special + 9), 21, 40, 64):
+        for first in texts:
+            cut = source.tokenize([first] * len(texts), texts, max_length=limit)
+            expected = source.tokenizer([first] * len(texts), texts, truncation=True, max_length=limit)
+            assert cut == {key: expected[key] for key in cut}
+
+
+def test_long_pairs_need_memory_for_their_tokens_only():
+    # The tokenizer's own cut of this pair builds 16 million pieces.
+    source = make(RobertaLayerSource)
+    rows = source.tokenize(["apple " * 4000], ["bread " * 4000], max_length=6)
+    assert len(rows["input_ids"][0]) == 6
+
+
 def test_fresh_weights_follow_the_seed_and_leave_the_global_generator_alone():
     before = torch.random.get_rng_state()
     one, same, other = (make(BertLayerSource, seed=seed).model.state_dict() for seed in (1, 1, 2))

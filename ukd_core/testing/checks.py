@@ -137,6 +137,11 @@ def for_all(law: Callable[[CaseT, st.DataObject], None]) -> Callable[[CaseT], No
     return _drawn(law, 1)
 
 
+def for_half(law: Callable[[CaseT, st.DataObject], None]) -> Callable[[CaseT], None]:
+    """The same with half as many examples, for laws that build several modules for each."""
+    return _drawn(law, 2)
+
+
 def for_some(law: Callable[[CaseT, st.DataObject], None]) -> Callable[[CaseT], None]:
     """The same with fewer examples, for laws that run a model; see `FEWER`."""
     return _drawn(law, FEWER)
@@ -165,7 +170,7 @@ def _drawn(law: Callable[[CaseT, st.DataObject], None], fewer: int) -> Callable[
         # Hypothesis keeps what it found under this name, so that laws and cases do not share it.
         every_input.__name__ = re.sub(r"\W", "_", f"{name_of(law)}_of_{case.word}_{case.name}")
         usual = settings().max_examples
-        examples = usual if fewer == 1 else min(usual, max(5, usual // fewer))
+        examples = min(usual, max(5, usual // fewer))
         # What else could have failed is of no interest, and takes longer to find than all the rest.
         without = {Phase.explain} if _SHRINKS.get() else {Phase.explain, Phase.shrink}
         phases = [phase for phase in settings().phases if phase not in without]

@@ -23,7 +23,7 @@ from ukd_core.testing.checks import (
     expect_close,
     expect_finite,
     expect_same,
-    for_all,
+    for_half,
     repeatable,
     seeded,
 )
@@ -118,7 +118,7 @@ def check_needs_are_known(case: TermCase) -> None:
     expect(case, not unknown, f"needs {unknown} are not known; those that are: {sorted(NEEDS)}")
 
 
-@for_all
+@for_half
 def check_scalar_loss(case: TermCase, data: st.DataObject) -> None:
     """The loss is one finite floating number on the student's device, of float32 at least."""
     dtype = data.draw(st.sampled_from([torch.float64, torch.float32]))
@@ -130,7 +130,7 @@ def check_scalar_loss(case: TermCase, data: st.DataObject) -> None:
     expect_finite(case, "losses", loss)
 
 
-@for_all
+@for_half
 def check_loss_is_not_negative(case: TermCase, data: st.DataObject) -> None:
     """The loss is 0 or more, but for rounding."""
     term, _, batch = _drawn(case, data)
@@ -140,7 +140,7 @@ def check_loss_is_not_negative(case: TermCase, data: st.DataObject) -> None:
     expect(case, loss >= -scale * case.tolerance(torch.float64), f"the loss is negative: {loss:g}")
 
 
-@for_all
+@for_half
 def check_zero_at_equality(case: TermCase, data: st.DataObject) -> None:
     """The loss is 0 where every layer of the student and of the teacher gives the same scores."""
     space = data.draw(st.sampled_from(usable_spaces(case)))
@@ -158,7 +158,7 @@ def check_zero_at_equality(case: TermCase, data: st.DataObject) -> None:
     expect(case, abs(loss) <= case.tolerance(torch.float64), f"the loss is {loss:g} where all scores are equal")
 
 
-@for_all
+@for_half
 def check_mean_over_units(case: TermCase, data: st.DataObject) -> None:
     """The loss is a mean over units: a batch with every unit twice has the same."""
     term, _, batch = _drawn(case, data)
@@ -166,7 +166,7 @@ def check_mean_over_units(case: TermCase, data: st.DataObject) -> None:
     expect_close(case, "losses of a doubled batch", _loss(case, term, take(batch, units)), _loss(case, term, batch))
 
 
-@for_all
+@for_half
 def check_unit_permutation(case: TermCase, data: st.DataObject) -> None:
     """The order of units does not matter."""
     term, _, batch = _drawn(case, data)
@@ -174,7 +174,7 @@ def check_unit_permutation(case: TermCase, data: st.DataObject) -> None:
     expect_close(case, "losses of permuted units", _loss(case, term, take(batch, order)), _loss(case, term, batch))
 
 
-@for_all
+@for_half
 def check_unlabelled_units(case: TermCase, data: st.DataObject) -> None:
     """For a term that needs labels, units without one change nothing; without any label loss and gradients are 0."""
     term, space, batch = _drawn(case, data)
@@ -192,7 +192,7 @@ def check_unlabelled_units(case: TermCase, data: st.DataObject) -> None:
             expect(case, gradient is None or not bool(gradient.any()), f"{name} has a gradient without any label")
 
 
-@for_all
+@for_half
 def check_no_gradient_to_teacher(case: TermCase, data: st.DataObject) -> None:
     """No gradient reaches the teacher's scores or states."""
     term, _, batch = _drawn(case, data)
@@ -220,7 +220,7 @@ def check_gradients(case: TermCase) -> None:
             expect_finite(case, f"gradients of {name}", gradient)
 
 
-@for_all
+@for_half
 def check_extreme_scores(case: TermCase, data: st.DataObject) -> None:
     """Loss and gradients are finite for scores and states up to ±1e4, in float32 and with a bfloat16 student."""
     dtype = data.draw(st.sampled_from([torch.float32, torch.bfloat16]))
@@ -233,7 +233,7 @@ def check_extreme_scores(case: TermCase, data: st.DataObject) -> None:
         expect_finite(case, f"gradients of {name}", gradient)
 
 
-@for_all
+@for_half
 def check_half_precision(case: TermCase, data: st.DataObject) -> None:
     """For a bfloat16 student, under autocast or not, the loss is near that of the same numbers in float32."""
     term, _, batch = _drawn(case, data, kinds=("ordinary", "tied", "tiny"), dtype=torch.float32)
@@ -244,7 +244,7 @@ def check_half_precision(case: TermCase, data: st.DataObject) -> None:
     expect_close(case, "losses in bfloat16", loss, expected, case.tolerance(torch.bfloat16))
 
 
-@for_all
+@for_half
 def check_needs_are_enough(case: TermCase, data: st.DataObject) -> None:
     """What `needs` does not name is not used: with or without it the loss is the same."""
     term, space, batch = _drawn(case, data, everything=True)
@@ -265,14 +265,14 @@ def check_needs_are_needed(case: TermCase) -> None:
         expect(case, any(changed), f"'{need}' is in `needs`, but the loss does not depend on it")
 
 
-@for_all
+@for_half
 def check_determinism(case: TermCase, data: st.DataObject) -> None:
     """In evaluation mode, asked twice about the same batch, it answers the same."""
     term, _, batch = _drawn(case, data)
     expect_same(case, term(batch), term(batch), "the second loss differs from the first")
 
 
-@for_all
+@for_half
 def check_progress_alone_decides(case: TermCase, data: st.DataObject) -> None:
     """What `on_progress` leaves behind follows from its last argument, so that a resumed run is the same run."""
     space, layers = _setup(case, data)
@@ -285,7 +285,7 @@ def check_progress_alone_decides(case: TermCase, data: st.DataObject) -> None:
     expect_same(case, _loss(case, resumed, batch), _loss(case, continued, batch), "what went before changes the loss")
 
 
-@for_all
+@for_half
 def check_state_round_trip(case: TermCase, data: st.DataObject) -> None:
     """A new term with the state_dict of another gives the same loss."""
     space, layers = _setup(case, data)
@@ -302,7 +302,7 @@ def check_any_layer_counts(case: TermCase) -> None:
         expect_finite(case, "losses", _loss(case, _built(case, layers, space), batch))
 
 
-@for_all
+@for_half
 def check_against_reference(case: TermCase, data: st.DataObject) -> None:
     """The loss agrees with the case's own reference; left out where it has none."""
     if case.reference is None:
