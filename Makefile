@@ -11,8 +11,8 @@ demo: $(READY)  ## few labels, much unlabelled text: one table in a few minutes
 	$(BIN)/ukd demo
 
 test: $(READY)  ## fast tests first, then whole runs
-	$(BIN)/python -m pytest tests --ignore=tests/integration -q
-	$(BIN)/python -m pytest tests/integration -q
+	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/reliability -q
+	$(BIN)/python -m pytest tests/integration tests/reliability -q
 
 check: $(READY)  ## style, types, architecture
 	$(BIN)/ruff check .

@@ -166,8 +166,8 @@ class LayerSource(nn.Module, ABC):
         if limit <= special:
             raise InputError("max_length", f"expected more than the {special} special tokens of adapter '{self.name}', "
                                            f"got {limit}", "Raise --max-length.")
-        # A fast tokenizer pairs every piece that it cuts from a first text with every piece of the second: two long texts
-        # and a small limit take gigabytes. So pairs are read whole and cut here, by the same rule.
+        # A fast tokenizer pairs every piece that it cuts from a first text with every piece of the second: for two long
+        # texts and a small limit that takes gigabytes. So pairs are read whole and cut here, by the same rule.
         cut_here = pairs is not None and self.tokenizer.is_fast
         encoded = self.tokenizer(list(texts), list(pairs) if pairs is not None else None, truncation=not cut_here,
                                  max_length=None if cut_here else limit, verbose=False)
@@ -223,13 +223,14 @@ def _kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> lis
         side: "right" to cut the ends of the texts, "left" to cut their beginnings.
     """
     positions = [[at for at, sequence in enumerate(sequences) if sequence == text] for text in (0, 1)]
-    room = limit - sum(sequence is None for sequence in sequences)
-    short, long = sorted((0, 1), key=lambda text: len(positions[text]))
-    keep = {short: min(len(positions[short]), room // 2)}
-    keep[long] = room - keep[short]
-    chosen = {at for text, count in keep.items()
-              for at in (positions[text][:count] if side == "right" else positions[text][len(positions[text]) - count:])}
-    return [at for at, sequence in enumerate(sequences) if sequence is None or at in chosen]
+    special = [at for at, sequence in enumerate(sequences) if sequence is None]
+    room = limit - len(special)
+    short, long = sorted(positions, key=len)
+    from_short = min(len(short), room // 2)
+    from_long = room - from_short
+    if side == "left":
+        return sorted([*special, *short[len(short) - from_short:], *long[len(long) - from_long:]])
+    return sorted([*special, *short[:from_short], *long[:from_long]])
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:

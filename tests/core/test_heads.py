@@ -31,6 +31,24 @@ def test_classes_agree_with_scikit_learn(registry, linear, l2):
     assert head(torch.zeros(1, 7)).dtype == torch.float32
 
 
+def test_states_that_are_nearly_the_same_are_no_obstacle(registry, linear):
+    # As in an encoder: few directions carry nearly all of the variance, and the classes differ in the others.
+    generator = np.random.default_rng(7)
+    labels = generator.integers(0, 2, 600)
+    basis = np.linalg.qr(generator.normal(size=(40, 40)))[0]
+    hidden = generator.normal(size=(600, 40)) * np.logspace(0, -3, 40)
+    hidden[:, 30:] += (labels[:, None] - 0.5) * 1.5 * np.logspace(0, -3, 40)[30:]
+    states = hidden @ basis
+    space = registry.output_spaces.lookup("classes")(["a", "b"])
+    head = fit_head(linear(40, 2), torch.tensor(states),
+                    lambda scores: space.label_loss(scores, torch.tensor(labels)), l2=0.01)
+    standard = (states - states.mean(0)) / states.std(0)
+    oracle = LogisticRegression(C=200, tol=1e-12, max_iter=1000, solver="newton-cholesky").fit(standard, labels)
+    # Two rows of weights, w and -w of half the size, have half the penalty of the one row of the oracle.
+    scores = head.double()(torch.tensor(states))
+    np.testing.assert_allclose((scores[:, 1] - scores[:, 0]).numpy(), oracle.decision_function(standard), atol=1e-2)
+
+
 def test_regression_agrees_with_ridge(registry, linear):
     generator = np.random.default_rng(5)
     states = generator.normal(size=(80, 4)) * 3 + 2

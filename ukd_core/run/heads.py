@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from ukd_core.pseudo_head import PseudoHead
 
@@ -20,6 +21,8 @@ def fit_head(head: PseudoHead, states: Tensor, loss: Loss, l2: float, max_iterat
     """Fit one head to convergence with L-BFGS on standardised states; the returned head reads raw states.
 
     Minimises mean(loss) + l2 / (2 · units) · ‖weights‖², the objective of penalised logistic regression, in float64.
+    The steps are taken in coordinates in which the states are nearly uncorrelated: the features of an encoder are so
+    alike that plain L-BFGS is far from the optimum after hundreds of iterations.
 
     Args:
         head: A fresh head; changed and returned, frozen.
@@ -31,24 +34,45 @@ def fit_head(head: PseudoHead, states: Tensor, loss: Loss, l2: float, max_iterat
     states = states.double()
     mean, deviation = states.mean(dim=0), states.std(dim=0, correction=0).clamp(min=1e-6)
     standard = (states - mean) / deviation
-    head.double()
-    with torch.no_grad():
-        for parameter in head.parameters():
-            if parameter.ndim < 2:
-                parameter.zero_()
-            else:
-                parameter.mul_(0.01)
-    penalised = [parameter for parameter in head.parameters() if parameter.ndim > 1]
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=max_iterations, tolerance_grad=1e-7,
+    coordinates = _coordinates(standard, l2)
+    weights = {name: parameter.detach().double() for name, parameter in head.named_parameters()}
+    reads_states = {name for name, weight in weights.items() if weight.ndim == 2 and weight.shape[1] == head.width}
+    free = {name: (weight * 0.01 if weight.ndim > 1 else torch.zeros_like(weight)).requires_grad_()
+            for name, weight in weights.items()}
+    optimizer = torch.optim.LBFGS(free.values(), max_iter=max_iterations, tolerance_grad=1e-7,
                                   tolerance_change=1e-10, history_size=20, line_search_fn="strong_wolfe")
+
+    def parameters() -> dict[str, Tensor]:
+        return {name: value @ coordinates if name in reads_states else value for name, value in free.items()}
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        penalty = sum((parameter.square().sum() for parameter in penalised), torch.zeros((), dtype=torch.float64))
-        value = loss(head(standard)).mean() + l2 / (2 * len(states)) * penalty
+        current = parameters()
+        penalty = sum((value.square().sum() for value in current.values() if value.ndim > 1), standard.new_zeros(()))
+        value = loss(functional_call(head, current, (standard,))).mean() + l2 / (2 * len(states)) * penalty
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
+    head.double()
     optimizer.step(closure)  # type: ignore[no-untyped-call]
+    head.load_state_dict(parameters(), strict=False)
     head.absorb_standardisation(mean, deviation)
     return head.float().requires_grad_(False).eval()
+
+
+def _coordinates(standard: Tensor, l2: float) -> Tensor:
+    """L⁻¹ of LLᵀ = XᵀX/(2n) + l2/n, about the curvature of the objective: weights are W = V L⁻¹ for steps in V.
+
+    Args:
+        standard: X, standardised states, shape (n, width), float64.
+        l2: The penalty; a little more is added, so that features that never vary do no harm.
+
+    Returns:
+        Shape (width, width), float64.
+    """
+    units, width = standard.shape
+    curvature = standard.T @ standard / (2 * units)
+    curvature.diagonal().add_(l2 / units + 1e-6)
+    identity = torch.eye(width, dtype=standard.dtype, device=standard.device)
+    inverse: Tensor = torch.linalg.solve_triangular(torch.linalg.cholesky(curvature), identity, upper=False)
+    return inverse
