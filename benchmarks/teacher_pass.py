@@ -101,6 +101,7 @@ def measure(contest: Contest) -> None:
     passes: dict[str, Callable[[], float]] = {
         "ours": lambda: our_pass(contest), "raw": lambda: forward_all(contest, ready),
         **{name: lambda loader=loader: forward_all(contest, loader) for name, loader in loaders.items()}}  # type: ignore[misc]
+    passes = {name: each for name, each in passes.items() if name.split(",")[0] in options.passes.split(",")}
     for each in passes.values():
         each()
     times: dict[str, list[float]] = {name: [] for name in passes}
@@ -125,6 +126,7 @@ def main() -> None:
     parser = command_line(__doc__, pairs=False)
     parser.add_argument("--teacher", choices=("minilm", "base"), default="minilm")
     parser.add_argument("--token-budget", type=int, help="of the raw pass; default: that of ours")
+    parser.add_argument("--passes", default="ours,raw,loader", help="the ones to measure; ours is needed")
     parser.add_argument("--flops", action="store_true")
     parser.add_argument("--peak", type=float, metavar="TFLOPS", help="of the device at the precision in use")
     options: argparse.Namespace = parser.parse_args()
