@@ -39,7 +39,7 @@ def fit_head(head: PseudoHead, states: Tensor, loss: Loss, l2: float, max_iterat
     reads_states = {name for name, weight in weights.items() if weight.ndim == 2 and weight.shape[1] == head.width}
     free = {name: (weight * 0.01 if weight.ndim > 1 else torch.zeros_like(weight)).requires_grad_()
             for name, weight in weights.items()}
-    optimizer = torch.optim.LBFGS(free.values(), max_iter=max_iterations, tolerance_grad=1e-7,
+    optimizer = torch.optim.LBFGS(free.values(), max_iter=max_iterations, tolerance_grad=1e-5,
                                   tolerance_change=1e-10, history_size=20, line_search_fn="strong_wolfe")
 
     def parameters() -> dict[str, Tensor]:
