@@ -25,6 +25,8 @@ PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file pl
 Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+INTERRUPTED = 130
+"""Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 NOT_OPTIONS = frozenset({"phases", "plugins"})
 """Keys of a recipe that are written in YAML only, or under another name."""
 
@@ -33,8 +35,11 @@ def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("ukd").setLevel(logging.INFO)
+    stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
     try:
         status = app(standalone_mode=False)
+        if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
+            status = _complain(stopped, INTERRUPTED)
     except UKDError as error:
         status = _complain(str(error), error.exit_status)
     except USAGE_ERROR as error:
@@ -42,7 +47,7 @@ def main() -> None:
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (KeyboardInterrupt, typer.Abort):
-        status = _complain("stopped; what is complete is kept. Run the same command with --resume to continue.", 130)
+        status = _complain(stopped, INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ WORDS = ("oil", "grain", "profit", "ship", "tariff", "loss", "crude", "wheat", "
 SETTINGS = AnswerSettings(max_length=16, head="linear", l2=1.0, head_rows=20_000, probe=False, bf16=False,
                           dtype="float32")
 ROWS = 90
+QUIET = Reporter(quiet=True)
 
 
 def texts(seed: int, rows: int) -> list[dict[str, object]]:
@@ -56,11 +58,11 @@ def teacher(data: TaskData) -> LayerSource:
 
 @pytest.fixture
 def ask(registry, data: TaskData, teacher: LayerSource, tmp_path: Path) -> Callable[..., TeacherAnswers]:
-    def asked(**changes: object) -> TeacherAnswers:
+    def asked(reporter: Reporter = QUIET, **changes: object) -> TeacherAnswers:
         head = registry.pseudo_heads.lookup("linear")
         question = Question(teacher, data, SETTINGS, lambda width: head(width, data.space.size), tmp_path,
                             {"teacher": "bert", "data": "texts"})
-        return teacher_answers(dataclasses.replace(question, **changes), Processes("cpu"), Reporter(quiet=True))
+        return teacher_answers(dataclasses.replace(question, **changes), Processes("cpu"), reporter)
     return asked
 
 
@@ -229,10 +231,71 @@ def test_damage_is_refused_or_rebuilt(ask, tmp_path: Path):
 def test_a_disk_without_room_is_refused(ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"of free space for the teacher's answers, got 0\.0 MB\. Make room, or name"):
+    with pytest.raises(InputError) as caught:
         ask()
+    assert str(caught.value) == (f"cache '{tmp_path}': expected 0.0 MB of free space for the teacher's answers, got "
+                                 "0.0 MB. Make room, or name another disk with --cache.")
     monkeypatch.undo()
     assert ask().rows_forwarded == ROWS + 20
+
+
+def test_a_shard_that_disappears_is_named(ask, registry, data: TaskData, tmp_path: Path):
+    """Whoever empties the cache while an entry is built; what is left is no entry, and the next run builds one."""
+    def make_head(width: int) -> object:
+        for path in tmp_path.glob("answers/*.work/*-states-*"):
+            path.unlink()
+        return registry.pseudo_heads.lookup("linear")(width, data.space.size)
+
+    with pytest.raises(FileNotFoundError) as caught:
+        ask(make_head=make_head)
+    (begun,) = (tmp_path / "answers").glob("*.work")
+    assert (caught.value.filename, caught.value.strerror) == (
+        str(begun), "a shard disappeared while the cache entry was built")
+    assert entries(tmp_path) == [begun]
+    assert ask().rows_forwarded == ROWS + 20
+
+
+def test_a_disk_that_fills_up_is_told_with_the_place(ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left on device") as caught:
+        patch.setattr(building.os, "fsync", full)
+        ask()
+    (begun,) = (tmp_path / "answers").glob("*.work")
+    assert caught.value.filename == str(begun)
+    assert not list(begun.glob("*.safetensors"))
+    assert ask().rows_forwarded == ROWS + 20
+    assert not begun.exists()
+
+
+def test_what_a_killed_process_half_assembled_is_removed(ask, tmp_path: Path):
+    target = ask().entry.folder
+    shutil.rmtree(target)
+    half = target.with_name(f".{target.name}.half")
+    half.mkdir()
+    (half / "train.npy").write_bytes(b"half")
+    assert ask().entry.folder == target
+    assert not half.exists()
+
+
+def test_what_a_killed_process_left_beside_a_whole_entry_is_removed(ask):
+    target = ask().entry.folder
+    work = target.with_name(target.name + ".work")
+    work.mkdir()
+    (work / "train-00000-scores-0.safetensors").write_bytes(b"left")
+    answers = ask()
+    assert (answers.rows_forwarded, answers.entry.folder) == (0, target)
+    assert not work.exists()
+
+
+def test_the_pace_is_told_once(ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(building, "SHARD_ROWS", 16)
+    monkeypatch.setattr(building, "PACE_AFTER", 0.0)
+    ask(reporter=Reporter())
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("teacher pass: ")]
+    assert len(told) == 1
+    assert re.fullmatch(r"teacher pass: [\d,]+ tokens/s, about \d:\d\d:\d\d left", told[0])
 
 
 def test_entries_are_listed_and_removed(ask, tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ukd_core.errors import InputError
-from ukd_core.run.files import write_text
+from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.recipe import Recipe
 
@@ -49,8 +49,11 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     """Make the run folder with its recipe; called when all input is known to be good."""
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    recipe.write(folder / "recipe.yaml")
+    if not (folder / "recipe.yaml").is_file():
+        with whole_folder(folder) as scratch:
+            recipe.write(scratch / "recipe.yaml")
+    else:
+        recipe.write(folder / "recipe.yaml")
     return folder
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
+from ukd_core.run.files import write_text
 from ukd_core.spec import Options, read_options
 
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
@@ -106,7 +107,7 @@ class Recipe(Options):
 
     def write(self, path: Path) -> None:
         """Write a file that runs again as it is."""
-        path.write_text(yaml.safe_dump(self.written(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(path, yaml.safe_dump(self.written(), sort_keys=False, allow_unicode=True))
 
 
 def _absolute(text: str | None) -> str | None:

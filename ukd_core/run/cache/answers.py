@@ -119,6 +119,8 @@ def _usable(question: Question, facts: dict[str, Any], root: Path, processes: Pr
                 shutil.rmtree(folder)
             processes.wait()
             continue
+        if processes.is_main:  # of a process that was killed between the last two things that it had to do
+            shutil.rmtree(_work(folder), ignore_errors=True)
         reporter.say(f"teacher answers: reused from {folder}")
         return entry
     return None
@@ -126,7 +128,7 @@ def _usable(question: Question, facts: dict[str, Any], root: Path, processes: Pr
 
 def _built(question: Question, facts: dict[str, Any], target: Path, processes: Processes, reporter: Reporter
            ) -> TeacherAnswers:
-    work = target.with_name(target.name + ".work")
+    work = _work(target)
     work.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     rows = tokenize_data(question.source, question.data, question.settings.max_length, question.cache)
@@ -148,6 +150,11 @@ def _built(question: Question, facts: dict[str, Any], target: Path, processes: P
         shutil.rmtree(work)
     processes.wait()
     return TeacherAnswers(Entry.open(target), forwarded, seconds)
+
+
+def _work(target: Path) -> Path:
+    """Where an entry is built, shard by shard."""
+    return target.with_name(target.name + ".work")
 
 
 def _announce(question: Question, tokens: int, work: Path, reporter: Reporter) -> None:

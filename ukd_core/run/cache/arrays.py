@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,10 +201,3 @@ def _sealed(facts: Mapping[str, Any], about: Mapping[str, Any], arrays: Mapping[
 
 def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def entries(root: Path) -> Iterator[Path]:
-    """Folders of complete entries under `root`."""
-    if root.is_dir():
-        yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-                          and not path.name.endswith(".work"))
