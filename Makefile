@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: demo test check docs format test-thorough clean
+.PHONY: demo test check docs format test-thorough coverage clean
 
 demo: $(READY)  ## few labels, much unlabelled text: one table in a few minutes
 	$(BIN)/ukd demo
@@ -19,14 +19,20 @@ check: $(READY)  ## style, types, architecture
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest tests/test_architecture.py -q
 
-docs: $(DOCS_READY)  ## the site, into site/; any warning is an error
+docs: $(DOCS_READY)  ## the site, into site/, and its tests; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m pytest tests/test_site.py -q
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 
 test-thorough: $(READY)  ## ten times the examples for every law
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/properties -q
+
+# The runs of tests/reliability are processes of their own, which are killed: nothing of them is measured.
+coverage: $(READY)  ## branches of ukd_core that the tests take; fewer than 95 % is an error
+	$(BIN)/python -m pytest tests --ignore=tests/reliability -q --cov=ukd_core --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # torch comes first and pinned: a plain `torch` would bring gigabytes of GPU libraries where a CPU build is at hand.
 $(READY): pyproject.toml constraints.txt

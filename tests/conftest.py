@@ -15,12 +15,15 @@ os.environ.pop("UKD_STRICT_PLUGINS", None)
 os.environ.pop("UKD_TRACE_PLUGINS", None)
 
 import random
+import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
+from ukd_core.cli import main
 from ukd_core.plugins import Registry, load_registry
 
 settings.register_profile("ukd", deadline=None, max_examples=50)
@@ -42,3 +45,16 @@ def same_random_numbers() -> None:
 def registry() -> Registry:
     """What is installed here: the shipped plug-ins, and strangers' where there are any."""
     return load_registry()
+
+
+@pytest.fixture
+def ukd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: (exit status, standard output, standard error)."""
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ukd", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+    return run

@@ -205,6 +205,18 @@ def test_whatever_a_plugin_raises_is_a_finding():
     assert str(statuses(case_of(Raises))["check_any_layer_counts"]) == "check_any_layer_counts: FAILED: KeyError"
 
 
+def test_what_is_broken_only_once_is_told_as_it_was_found():
+    class Once(Even):
+        calls = 0
+
+        def weights(self, student, teacher):
+            Once.calls += 1
+            return super().weights(student, teacher) * (2 if Once.calls == 1 else 1)
+
+    with pytest.raises(AssertionError, match="sums of weights are not as expected: 2 instead of 1"):
+        checks_of(case_of(Once))["check_weights_are_shares"](case_of(Once))
+
+
 @pytest.mark.parametrize("kind", [Counts, Accumulates, LeaksGradient])
 def test_two_runs_find_the_same(kind):
     def found():

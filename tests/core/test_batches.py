@@ -8,7 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukd_core.run.batches import RowBatches
+from ukd_core import BuildContext
+from ukd_core.plugins import Registry
+from ukd_core.run.batches import RowBatches, RowDataset
+from ukd_core.run.rows import TokenizedRows
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,21 @@ def test_like_lengths_share_a_batch():
     spread = [max(lengths[row] for row in batch) - min(lengths[row] for row in batch)
               for batch in drawn(lengths, 8, 0, 0, True, Part())]
     assert max(spread) < 20
+
+
+def test_a_batch_has_the_labels_of_its_rows(registry: Registry):
+    kind, space = registry.layer_sources.lookup("cnn"), registry.output_spaces.lookup("classes")(["a", "b", "c"])
+    texts = ["oil", "oil prices", "wheat", "a good wheat harvest"]
+    source = kind.build(kind.Options(layers=1, hidden=8), BuildContext(space, texts, None, 16, 0))
+    rows = TokenizedRows.of(source, texts, None, 16)
+    data = RowDataset(rows, torch.tensor([0, 1, 2, 0]), keep=torch.tensor([3, 1]))
+    assert (len(data), data.lengths().tolist()) == (2, rows.lengths()[[3, 1]].tolist())
+    batch = data.__getitems__([0, 1])
+    assert batch["labels"].tolist() == [0, 1]
+    assert batch.keys() == {"labels", *rows.ragged.columns}
+    for place, row in enumerate((3, 1)):
+        one, alone = data[place], rows.batch(torch.tensor([row]))
+        assert one["labels"].tolist() == batch["labels"][[place]].tolist()
+        for name, column in alone.items():
+            assert torch.equal(one[name], column)
+            assert torch.equal(batch[name][place, : column.shape[1]], column[0])

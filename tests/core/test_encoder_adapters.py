@@ -283,5 +283,7 @@ def test_a_length_that_leaves_no_text_is_refused(registry):
     kind = registry.layer_sources.lookup("roberta")
     space = registry.output_spaces.lookup("classes")(["a", "b"])
     source = kind.build(kind.Options(layers=1, hidden=16), BuildContext(space, TEXTS, None, 16, 0))
-    with pytest.raises(InputError, match="expected more than the 4 special tokens of adapter 'roberta', got 3"):
+    with pytest.raises(InputError) as caught:
         source.tokenize(["rain"], ["bread"], max_length=3)
+    assert str(caught.value) == ("max_length: expected more than the 4 special tokens of adapter 'roberta', got 3. "
+                                 "Raise --max-length.")

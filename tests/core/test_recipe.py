@@ -53,11 +53,29 @@ def test_missing_key():
         Recipe.make({"teacher": "a", "student": "b", "output": "c"})
 
 
-@pytest.mark.parametrize("text", ["teacher: [", "\x00"])
-def test_unreadable_yaml(tmp_path: Path, text: str):
-    (tmp_path / "run.yaml").write_text(text)
-    with pytest.raises(InputError, match="expected a YAML file"):
-        Recipe.read(tmp_path / "run.yaml")
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        Recipe.read(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"recipe '{path}': ")
+
+
+@pytest.mark.parametrize(("content", "text"), [
+    (b"teacher: [", "expected a YAML file, got while parsing a flow node"),
+    (b"\x00", "expected a YAML file, got unacceptable character #x0000"),
+    (b"teacher: caf\xe9\n", "expected a YAML file, got 'utf-8' codec can't decode byte 0xe9 in position 12: "),
+    (b"", "expected keys and values, got NoneType."),
+    (b"- 1\n", "expected keys and values, got list."),
+    (b"1: 2\n", "expected keys and values, got dict."),
+])
+def test_a_file_that_is_no_recipe(tmp_path: Path, content: bytes, text: str):
+    (tmp_path / "run.yaml").write_bytes(content)
+    assert refusal(tmp_path / "run.yaml").startswith(text)
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path):
+    assert refusal(tmp_path / "run.yaml") == "no such file."
+    assert refusal(tmp_path) == f"expected a YAML file, got [Errno 21] Is a directory: '{tmp_path}'."
 
 
 def test_help_imports_no_torch():

@@ -76,3 +76,12 @@ def test_a_table_that_is_read_whole_stays(source: LayerSource):
     whole = {key: torch.tensor(ids) for key in rows.ragged.columns}
     rows = TokenizedRows(type(rows.ragged)(whole, torch.tensor([0, len(ids)])), source)
     assert trim_vocabulary(source, {"train": rows}) == ({"train": rows}, None)
+
+
+def test_a_table_that_changes_when_it_is_read_stays(source: LayerSource):
+    full = source.model.get_input_embeddings()
+    clipped = nn.Embedding(full.num_embeddings, full.embedding_dim, padding_idx=full.padding_idx, max_norm=1.0)
+    source.model.set_input_embeddings(clipped)
+    rows = {"train": TokenizedRows.of(source, READ, None, 32)}
+    assert trim_vocabulary(source, rows) == (rows, None)
+    assert source.model.get_input_embeddings() is clipped

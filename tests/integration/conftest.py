@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from texts import few_of_each, write_jsonl
 
-from ukd_core.cli import main
 from ukd_core.run.data import read_data
 from ukd_core.run.embedded import cache_folder
 
@@ -28,16 +25,3 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of this test session: what one test builds, another reuses."""
     return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def ukd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """The command line in this process: (exit status, standard output, standard error)."""
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ukd", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-    return run

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
 from ukd_core.run.forward import classify
+from ukd_core.run.output import usable_cache
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import TokenizedRows
 from ukd_core.run.sources import plan_source
@@ -53,6 +54,7 @@ def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: st
         split: "train", "validation" or "test"; by default the validation split, else test, else train.
         **reading: Further arguments of `read_data`.
     """
+    cache = usable_cache(cache)
     source, space = load_classifier(text, registry, cache)
     raw = read_data(data, cache=cache, validation_fraction=0.0, **{**_columns_of_run(text), **reading})
     task = encode_data(raw, type(space), teacher_labels=space.labels)

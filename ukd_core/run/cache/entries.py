@@ -38,7 +38,7 @@ class Kept:
     @property
     def written(self) -> str:
         """When it was written, UTC."""
-        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
+        return datetime.fromtimestamp(self.path.lstat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def kept(cache: Path) -> Iterator[Kept]:
