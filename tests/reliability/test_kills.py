@@ -18,15 +18,24 @@ KILLS = int(os.environ.get("UKD_KILLS", "2"))
 Start = Callable[..., subprocess.Popen[str]]
 
 
-def kill_in(process: subprocess.Popen[str], begun: Callable[[], bool], span: float) -> bool:
-    """Kill −9 at a random moment of `span` seconds after `begun`; whether there was still something to kill."""
-    while not begun() and process.poll() is None:
-        time.sleep(0.002)
-    time.sleep(random.SystemRandom().uniform(0, span))
-    alive = process.poll() is None
-    process.kill()
-    process.communicate()
-    return alive
+def killed(start: Start, folder: Path, begun: Callable[[Path], bool], span: float) -> Path:
+    """A folder whose run was killed −9 at a random moment of `span` seconds after `begun`.
+
+    Where the run was done before, another begins, in a folder of its own, with less time to live.
+    """
+    for attempt in range(8):
+        place = folder / str(attempt)
+        place.mkdir()
+        process = start(place)
+        while not begun(place) and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(random.SystemRandom().uniform(0, span / 2 ** attempt))
+        alive = process.poll() is None
+        process.kill()
+        process.communicate()
+        if alive:
+            return place
+    pytest.fail("every run was done before it could be killed")
 
 
 def finished(process: subprocess.Popen[str]) -> None:
@@ -45,21 +54,18 @@ def weights(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_killed_while_the_cache_is_built(start: Start, undisturbed: Path, tmp_path: Path, moment: int):
-    process = start(tmp_path)
-    killed = kill_in(process, lambda: any((tmp_path / "cache").glob("answers/*.work")), 1.5)
-    assert killed
-    finished(start(tmp_path, *(["--resume"] if (tmp_path / "run").exists() else [])))
-    assert answers(tmp_path) == answers(undisturbed)
-    assert weights(tmp_path) == weights(undisturbed)
-    assert not [path for path in (tmp_path / "cache" / "answers").iterdir() if path.name.startswith(".")]
+    folder = killed(start, tmp_path, lambda place: any((place / "cache").glob("answers/*.work")), 1.5)
+    finished(start(folder, *(["--resume"] if (folder / "run").exists() else [])))
+    assert answers(folder) == answers(undisturbed)
+    assert weights(folder) == weights(undisturbed)
+    kept = [path.name for path in (folder / "cache" / "answers").iterdir() if path.is_dir()]
+    assert len(kept) == 1 and not kept[0].startswith(".")
 
 
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_killed_while_the_student_is_trained(start: Start, undisturbed: Path, tmp_path: Path, moment: int):
-    process = start(tmp_path)
-    killed = kill_in(process, (tmp_path / "run" / "checkpoints").exists, 4.0)
-    assert killed
-    finished(start(tmp_path, "--resume"))
-    assert weights(tmp_path) == weights(undisturbed)
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+    folder = killed(start, tmp_path, lambda place: (place / "run" / "checkpoints").exists(), 3.0)
+    finished(start(folder, "--resume"))
+    assert weights(folder) == weights(undisturbed)
+    assert sorted(path.name for path in (folder / "run").iterdir()) == [
         "log.jsonl", "metrics.json", "recipe.yaml", "student"]
