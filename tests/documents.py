@@ -51,6 +51,11 @@ def run(command: str, folder: Path, environment: Mapping[str, str] | None = None
     return done.stdout
 
 
+def install_into(folder: Path | str) -> str:
+    """The start of a `pip install` that changes this environment in nothing and fetches nothing."""
+    return f"python -m pip install --quiet --no-index --no-deps --no-build-isolation --target {folder}"
+
+
 def is_said(line: str, text: str) -> bool:
     """Whether the text has a line like this one; "…" stands for anything, blanks for any number of blanks."""
     words = (".*".join(re.escape(part) for part in word.split(ANYTHING)) for word in line.split())

@@ -81,6 +81,9 @@ class HashedDanForSequenceClassification(PreTrainedModel):
             states.append(nn.functional.gelu(layer(self.dropout(states[-1]))))
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(states[-1])), hidden_states=tuple(states))
 
+    def get_input_embeddings(self) -> None:
+        """None: the rows of the table are n-grams, not tokens, so nobody may copy them or leave any out."""
+
 
 def ngrams(ids: Tensor, mask: Tensor, longest: int, buckets: int) -> tuple[Tensor, Tensor]:
     """Bucket and share of every n-gram of 1 to `longest` tokens.
@@ -199,9 +202,6 @@ class HashedDanLayerSource(LayerSource):
         """Run the network once; see `LayerSource.forward`."""
         output = self.model(batch["input_ids"], batch["attention_mask"])
         return LayerStates(pooled=output.hidden_states[1:], logits=output.logits)
-
-    def input_embeddings(self) -> None:
-        """None: the rows of the table are n-grams, not tokens."""
 
 
 def _labelled(model: PreTrainedModel, space: OutputSpace) -> PreTrainedModel:
