@@ -144,8 +144,15 @@ class LayerSource(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def input_embeddings(self) -> Tensor | None:
-        """The token embedding table, shape (vocabulary, width), or None where the model has none."""
-        module = self.model.get_input_embeddings()
+        """The token embedding table, shape (vocabulary, width).
+
+        None where the model has none, or where ids do more than pick rows of it: then nobody copies rows, and no run
+        leaves out those that its texts do not read.
+        """
+        try:
+            module = self.model.get_input_embeddings()
+        except NotImplementedError:  # what transformers says of a model whose table it does not find
+            return None
         weight = getattr(module, "weight", None)
         return weight.detach() if isinstance(weight, Tensor) else None
 

@@ -85,3 +85,17 @@ def test_a_table_that_changes_when_it_is_read_stays(source: LayerSource):
     rows = {"train": TokenizedRows.of(source, READ, None, 32)}
     assert trim_vocabulary(source, rows) == (rows, None)
     assert source.model.get_input_embeddings() is clipped
+
+
+@pytest.mark.parametrize("hidden", ["by the source", "by the model"])
+def test_a_table_that_is_not_shown_stays(source: LayerSource, monkeypatch: pytest.MonkeyPatch, hidden: str):
+    def unknown() -> nn.Module:
+        raise NotImplementedError
+
+    if hidden == "by the source":  # as where ids are hashed
+        monkeypatch.setattr(source, "input_embeddings", lambda: None)
+    else:
+        monkeypatch.setattr(source.model, "get_input_embeddings", unknown)
+    rows = {"train": TokenizedRows.of(source, READ, None, 32)}
+    assert source.input_embeddings() is None
+    assert trim_vocabulary(source, rows) == (rows, None)

@@ -80,10 +80,11 @@ def test_student_of_a_strangers_kind_answers_and_teaches(taught: Path, shell: Sh
     assert metrics["teacher"]["metrics"] == json.loads((taught / "metrics.json").read_text())["student"]["metrics"]
 
 
-def test_without_the_package_its_student_is_refused_in_one_line(taught: Path, home: Path):
-    said = run(f"echo x | ukd predict {taught} || true", home)
-    assert is_said("ukd: model type 'hashed-dan': no adapter reads it. Available: …", said)
-    assert "Traceback" not in said
+def test_without_the_package_its_student_is_refused_in_one_line(taught: Path, ukd: Callable[..., tuple[int, str, str]]):
+    status, out, err = ukd("predict", taught)
+    assert (status, out) == (2, "")
+    assert is_said("ukd: model type 'hashed-dan': no adapter reads it. Available: …", err)
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("package", PACKAGES)

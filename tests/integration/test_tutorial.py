@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,14 @@ def test_page_can_be_followed(desk: tuple[Path, dict[str, str]]):
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["confidence", "from-python"]
 
 
-def test_kit_sees_the_fault_that_the_page_proposes(tmp_path: Path):
+def test_kit_sees_the_fault_that_the_page_proposes(tmp_path: Path, ukd: Callable[..., tuple[int, str, str]]):
     code = next(block.body for block in blocks(PAGE) if block.title == "ukd_confidence.py")
     assert ".softmax(dim=0)" in code and "`.softmax(dim=0)`" in (ROOT / PAGE).read_text(encoding="utf-8")
-    (tmp_path / "ukd_confidence.py").write_text(code.replace(".softmax(dim=0)", ""), encoding="utf-8")
-    printed = run("ukd plugins check confidence --plugin ./ukd_confidence.py --examples 5 || echo status $?", tmp_path)
+    faulty = tmp_path / "ukd_confidence.py"
+    faulty.write_text(code.replace(".softmax(dim=0)", ""), encoding="utf-8")
+    status, printed, _ = ukd("plugins", "check", "confidence", "--plugin", faulty, "--examples", 5)
+    assert status == 1
     assert is_said("check_weights_are_shares: FAILED: …", printed)
-    assert is_said("status 1", printed)
 
 
 @pytest.mark.parametrize(("line", "said"), [

@@ -53,8 +53,10 @@ def trim_vocabulary(source: LayerSource, rows: Mapping[str, TokenizedRows]
 
     Returns:
         The splits with the ids of the small table, and what puts the rest back; the same splits and None where the
-        model has no plain table, or uses nearly all of it.
+        model shows no table, has no plain one, or uses nearly all of it.
     """
+    if source.input_embeddings() is None:
+        return rows, None
     full = source.model.get_input_embeddings()
     if type(full) is not nn.Embedding or full.max_norm is not None or full.scale_grad_by_freq:
         return rows, None
