@@ -13,6 +13,8 @@ from torch.func import functional_call
 
 from ukd_core.pseudo_head import PseudoHead
 
+FIT = 1
+"""Grows with every change that makes another head of the same states: kept answers of the older one fit no more."""
 Loss = Callable[[Tensor], Tensor]
 """Logits (units, C) -> loss of each unit (units,)."""
 

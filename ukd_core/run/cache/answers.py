@@ -18,6 +18,7 @@ from ukd_core.run.cache.arrays import FORMAT, DamagedEntryError, Entry, StoredAr
 from ukd_core.run.cache.building import Building
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
+from ukd_core.run.heads import FIT
 from ukd_core.run.rows import tokenize_data
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def teacher_answers(question: Question, processes: Processes, reporter: Reporter
 
 
 def _facts(question: Question) -> dict[str, Any]:
-    return {"format": FORMAT, "teacher": source_facts(question.source), "data": data_facts(question.data),
-            "settings": asdict(question.settings), "torch": torch.__version__}
+    return {"format": FORMAT, "head_fit": FIT, "teacher": source_facts(question.source),
+            "data": data_facts(question.data), "settings": asdict(question.settings), "torch": torch.__version__}
 
 
 def _usable(question: Question, facts: dict[str, Any], root: Path, processes: Processes, reporter: Reporter
