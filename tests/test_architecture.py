@@ -112,7 +112,9 @@ def no_print(module: str, tree: ast.Module) -> list[str]:
 
 
 def no_stub(module: str, tree: ast.Module) -> list[str]:
-    return [f"{node.lineno}: NotImplementedError" for node in ast.walk(tree)
+    """To catch that of another library is no stub."""
+    raised = [part for node in ast.walk(tree) if isinstance(node, ast.Raise) for part in ast.walk(node)]
+    return [f"{node.lineno}: NotImplementedError" for node in raised
             if isinstance(node, ast.Name) and node.id == "NotImplementedError"]
 
 
