@@ -14,6 +14,7 @@ from rich.table import Table
 from ukd_core.run.cache.entries import kept
 
 if TYPE_CHECKING:
+    from ukd_core.method import TermSpec
     from ukd_core.plugins import Registry
 
 WIDTH = 120
@@ -81,8 +82,14 @@ def method_list(registry: Registry) -> str:
     paragraphs = []
     for name, method in registry.methods.items():
         phases = [f"  {phase.name}, {phase.share:.0%} of the steps: "
-                  + " + ".join(f"{spec.weight:.2g} {spec.key}" for spec in phase.terms) for phase in method.phases]
+                  + " + ".join(f"{_weight(spec)} {spec.key}" for spec in phase.terms) for phase in method.phases]
         source = textwrap.fill(f"source: {method.source}", WIDTH, initial_indent="  ", subsequent_indent="    ",
                                break_long_words=False, break_on_hyphens=False)
         paragraphs.append("\n".join([f"{name}: {method.summary}", *phases, source]))
     return "\n\n".join(paragraphs)
+
+
+def _weight(spec: TermSpec) -> str:
+    if not isinstance(spec.weight, tuple):
+        return f"{spec.weight:.2g}"
+    return "(" + ", ".join(f"{weight:.2g} at {progress:.0%}" for progress, weight in spec.weight) + ")"
