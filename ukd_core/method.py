@@ -67,4 +67,6 @@ class Method(Options):
     summary: str
     source: str
     """Where it comes from: authors, title, venue and year; then where our default departs."""
+    checked: str = ""
+    """What its loss and its schedule were compared with, and where; for the documentation."""
     phases: tuple[Phase, ...] = Field(min_length=1)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from ukd_core import Method, Phase, TermSpec
 
+_CHECKED = (
+    "the loss against a float64 oracle from the formula (`tests/conformance/test_shipped_terms.py`), temperatures in "
+    "`tests/core/test_schedules.py`, weights in `tests/core/test_methods.py`."
+)
+
 ANNEALING_KD = Method(
     name="annealing-kd",
     summary="raw scores of a teacher whose scores grow to their own size, then labels alone",
@@ -12,6 +17,7 @@ ANNEALING_KD = Method(
         "shares of the phases (14 and 4 passes) are those of the authors' runs on GLUE. Ours: the temperature falls "
         "after equal parts of the phase."
     ),
+    checked=_CHECKED,
     phases=(
         Phase(name="distil", share=0.78, terms=(TermSpec(term="annealed-scores", options={"temperatures": 7}),)),
         Phase(name="finetune", share=0.22, start="best", terms=(TermSpec(term="hard-label"),)),
@@ -30,6 +36,7 @@ CONTINUATION_KD = Method(
         "and the weight of the labels, i/40 to pass 20 of 30 and then 1, are the paper's for GLUE; the margin is not in "
         "its text, 1 follows the GLMKD implementation. Ours: the temperature falls after equal parts of the phase."
     ),
+    checked=_CHECKED,
     phases=(Phase(name="distil", terms=(
         TermSpec(term="hard-label", weight=((0.0, 0.0), (_JUMP, 0.5), (_JUMP, 1.0))),
         TermSpec(term="annealed-scores", weight=((0.0, 1.0), (_JUMP, 0.5), (_JUMP, 0.0)),

@@ -14,6 +14,11 @@ def _one_phase(labels: float, answer: float, hidden: float, **options: Any) -> t
         TermSpec(term="hidden", weight=hidden, options=options))),)
 
 
+_CHECKED = (
+    "the loss against a float64 oracle from the formula (`tests/conformance/test_shipped_terms.py`, "
+    "`tests/core/test_hidden_term.py`), the choice of layers in `tests/core/test_schedules.py`."
+)
+
 PKD = Method(
     name="pkd",
     summary="labels, final answer and normalised states of evenly spaced teacher layers",
@@ -22,6 +27,7 @@ PKD = Method(
         "The weights are within the grids of the authors' code (0.5 for the answer, 100 for the states). Ours: the "
         "student's states are mapped linearly where its width differs, pooling is the adapter's."
     ),
+    checked=_CHECKED,
     phases=_one_phase(0.5, 0.5, 100.0, projector="fixed:strategy=skip", normalise=True),
 )
 
@@ -40,6 +46,7 @@ ALP_KD = Method(
         "2021, https://arxiv.org/abs/2012.14022. The weights are within the paper's grid as it is recalled. Ours: the "
         "student's states are mapped linearly where its width differs, pooling is the adapter's."
     ),
+    checked=_CHECKED,
     phases=_one_phase(0.3, 0.5, 0.2, projector="attention", include_final=True),
 )
 
@@ -54,6 +61,7 @@ RAIL_KD = Method(
     name="rail-kd",
     summary="labels, final answer and normalised states of teacher layers drawn anew in every pass",
     source=_RAIL,
+    checked=_CHECKED,
     phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", width=128, normalise=True, distance="sum"),
 )
 
@@ -61,6 +69,7 @@ RAIL_KD_CONCATENATED = Method(
     name="rail-kd-concatenated",
     summary="as rail-kd, with all layers of a side behind one another",
     source=_RAIL,
+    checked=_CHECKED,
     phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", width=128, normalise=True, distance="sum",
                       combine="concatenated"),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ukd_core import Method, Phase, TermSpec
 
+_CHECKED = "all losses against float64 oracles from the formula (`tests/conformance/test_shipped_terms.py`)."
+
 DIH = Method(
     name="dih",
     summary="labels, and the answers of all teacher layers and of its classifier alike",
@@ -13,6 +15,7 @@ DIH = Method(
         "weights of the authors' code, which divides scores by a temperature of 5. Ours: a head on every layer, fitted "
         "to its optimum; temperature 1 unless the run has another."
     ),
+    checked=_CHECKED,
     phases=(Phase(name="distil", terms=(
         TermSpec(term="hard-label", weight=0.9),
         TermSpec(term="logit-kd", weight=0.1, options={
@@ -27,6 +30,7 @@ MHKD = Method(
         "Wang, Lohit, Jones, Fu, Multi-head Knowledge Distillation for Model Compression, 2020, "
         "https://arxiv.org/abs/2012.02911. Ours: linear heads, evenly spaced pairs of layers, equal weights."
     ),
+    checked=_CHECKED,
     phases=(Phase(name="distil", terms=(
         TermSpec(term="hard-label", weight=1 / 3),
         TermSpec(term="logit-kd", weight=1 / 3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from rich.table import Table
 from ukd_core.run.cache.entries import kept
 
 if TYPE_CHECKING:
-    from ukd_core.method import TermSpec
     from ukd_core.plugins import Registry
 
 WIDTH = 120
@@ -75,21 +73,3 @@ def plugin_table(registry: Registry) -> str:
             rows.append([catalogue.kind, name, getattr(product, "summary", ""), catalogue.origin(name)])
     table = text_table("plug-ins", ["kind", "name", "what it is", "from"], rows)
     return "\n".join([table, *(f"broken: {problem}" for problem in registry.problems)])
-
-
-def method_list(registry: Registry) -> str:
-    """Every method with its phases and its source, as paragraphs."""
-    paragraphs = []
-    for name, method in registry.methods.items():
-        phases = [f"  {phase.name}, {phase.share:.0%} of the steps: "
-                  + " + ".join(f"{_weight(spec)} {spec.key}" for spec in phase.terms) for phase in method.phases]
-        source = textwrap.fill(f"source: {method.source}", WIDTH, initial_indent="  ", subsequent_indent="    ",
-                               break_long_words=False, break_on_hyphens=False)
-        paragraphs.append("\n".join([f"{name}: {method.summary}", *phases, source]))
-    return "\n\n".join(paragraphs)
-
-
-def _weight(spec: TermSpec) -> str:
-    if not isinstance(spec.weight, tuple):
-        return f"{spec.weight:.2g}"
-    return "(" + ", ".join(f"{weight:.2g} at {progress:.0%}" for progress, weight in spec.weight) + ")"
