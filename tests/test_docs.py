@@ -17,6 +17,7 @@ import ukd_core
 import ukd_core.testing
 from ukd_core import Recipe, hookspecs
 from ukd_core.cli import app
+from ukd_core.run.methods_list import methods_page
 from ukd_core.run.phases import check_phases, find_projector
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,6 +46,10 @@ def test_the_readme_names_everything_that_ships(registry):
         for name in catalogue:
             if catalogue.origin(name).distribution == "ukd":
                 assert f"`{name}`" in README, f"README does not name the {catalogue.kind} {name}"
+
+
+def test_the_page_of_methods_is_what_the_program_says(registry):
+    assert PAGES["docs/methods.md"] == methods_page(registry), "ukd methods --markdown > docs/methods.md"
 
 
 @pytest.mark.parametrize("document", sorted(PAGES))

@@ -82,12 +82,33 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[
         typer.echo(run_table(metrics, made.output))
 
 
-def _recipe_options() -> list[inspect.Parameter]:
+def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
+             **options: Any) -> None:
+    """Run students × methods × seeds with one teacher on the same data, and say which differences are more than chance.
+
+    Runs that the output folder already holds are read, unfinished ones resumed: stop and start again as you like.
+    The method `none` always takes part. Writes runs.csv, runs.parquet and summary.md.
+    """
+    from ukd_core.run.compare import Grid, run_grid, split_students, summarise
+    from ukd_core.run.progress import Reporter
+    values = {key: value for key, value in options.items() if value is not None}
+    missing = [f"--{key}" for key in ("teacher", "data") if key not in values]
+    if missing:
+        raise InputError("ukd compare", f"missing {', '.join(missing)}", "Give the options.")
+    if plugin:
+        values["plugins"] = plugin
+    named = [method.strip() for method in methods.split(",") if method.strip()]
+    grid = Grid.make(values, split_students(students), named, seeds, output)
+    done = run_grid(grid, jobs, Reporter())
+    typer.echo(summarise(grid, done, _registry(plugin, values.get("plugin_folder"))).text())
+
+
+def _recipe_options(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
     """One command-line option for each key of a recipe; they are all texts here, the recipe checks and converts."""
     from ukd_core.run.recipe import Recipe
     parameters = []
     for key, field in Recipe.model_fields.items():
-        if key in NOT_OPTIONS:
+        if key in NOT_OPTIONS | without:
             continue
         default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
         option = typer.Option(f"--{key.replace('_', '-')}", help=f"{field.description}.{default}",
@@ -107,16 +128,30 @@ def _metavar(annotation: Any) -> str:
     return next((names[part] for part in parts if part in names), "TEXT")
 
 
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
-    fixed = [
-        inspect.Parameter("recipe", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[
-            str | None, typer.Option(help="YAML file with the keys below.")]),
-        inspect.Parameter("overwrite", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[
-            bool, typer.Option("--overwrite", help="Replace a run that the output folder holds.")]),
-        inspect.Parameter("resume", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[
-            bool, typer.Option("--resume", help="Continue the run that the output folder holds.")]),
-        inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)]
-    parameters = [*_recipe_options(), *fixed]
+def _fixed(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+DISTILL_OPTIONS = (
+    _fixed("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None),
+    _fixed("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace a run that the output folder holds.")],
+           False),
+    _fixed("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder holds.")],
+           False),
+    _fixed("plugin", Plugins, None))
+COMPARE_OPTIONS = (
+    _fixed("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),
+    _fixed("methods", Annotated[str, typer.Option(help="Methods: A,B,...; none always takes part.")],
+           "logit-kd,universal-kd"),
+    _fixed("seeds", Annotated[int, typer.Option(min=1, help="Seeds of every method: 0, 1, ...")], 5),
+    _fixed("jobs", Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")], 1),
+    _fixed("output", Annotated[str, typer.Option(help="Folder of the comparison.")]),
+    _fixed("plugin", Plugins, None))
+
+
+def _with_options(command: Callable[..., None], fixed: tuple[inspect.Parameter, ...],
+                  without: frozenset[str] = frozenset()) -> Callable[..., None]:
+    parameters = [*_recipe_options(without), *fixed]
 
     def wrapper(**options: Any) -> None:
         command(**options)
@@ -127,7 +162,9 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-app.command("distill")(_with_options(_distill))
+app.command("distill")(_with_options(_distill, DISTILL_OPTIONS))
+app.command("compare")(_with_options(_compare, COMPARE_OPTIONS,
+                                     frozenset({"student", "method", "seed", "output"})))
 
 
 @app.command("eval")
@@ -205,11 +242,12 @@ def _check(context: typer.Context,
 
 
 @app.command("methods")
-def _methods(plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
-    """List the methods with their phases and sources."""
+def _methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/methods.md.")] = False,
+             plugin: Plugins = None, plugin_folder: PluginFolder = None) -> None:
+    """List the methods with their phases, needs and sources."""
     registry = _registry(plugin, plugin_folder)
-    from ukd_core.run.table import method_list
-    typer.echo(method_list(registry))
+    from ukd_core.run.methods_list import method_list, methods_page
+    typer.echo(methods_page(registry) if markdown else method_list(registry), nl=not markdown)
 
 
 cache_app = typer.Typer(no_args_is_help=True, help="What is kept between runs.")

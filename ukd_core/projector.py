@@ -34,6 +34,8 @@ class ProjectorSetup:
     """D: the number of classes in output space, the hidden width in hidden space."""
     shift_invariant: bool = True
     """True where adding a constant to all D entries of a unit means nothing (class scores)."""
+    passes: int = 1
+    """Passes over the training rows in the phase, rounded, at least one."""
 
 
 class Projector(nn.Module, ABC):

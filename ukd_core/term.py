@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -14,6 +14,13 @@ from ukd_core.layer_source import LayerStates
 from ukd_core.output_space import OutputSpace
 from ukd_core.projector import Projector
 from ukd_core.pseudo_head import PseudoHead
+
+
+class MakeProjector(Protocol):
+    """Builds the projector of a short form, ``name:key=value``."""
+
+    def __call__(self, spec: str, student_layers: int, teacher_layers: int, width: int | None = None) -> Projector:
+        """A projector between so many layers, over scores; with `width` over hidden states of that width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +36,11 @@ class TermSetup:
     """The run's temperature where the user gave one, else None: the term's own default."""
     projector: str | None
     """The run's projector where the user named one, else None: the term's own default."""
-    make_projector: Callable[[str, int, int], Projector]
-    """(spec, student layers, teacher layers) -> a projector in output space."""
+    make_projector: MakeProjector
     make_head: Callable[[int], PseudoHead]
     """width -> a fresh student head."""
+    teacher_widths: tuple[int, ...] = ()
+    """Width of each teacher layer; empty where no term of the method asks for the teacher's states."""
 
 
 @dataclass(frozen=True, slots=True)

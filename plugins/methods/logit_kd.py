@@ -12,6 +12,7 @@ LOGIT_KD = Method(
         "Ours: weights 0.5 and 0.5 and temperature 1 unless the run names one (the paper tunes both per task); "
         "unlabelled rows learn from the teacher alone."
     ),
+    checked="both losses against float64 oracles (`tests/conformance/test_shipped_terms.py`).",
     phases=(Phase(name="distil", terms=(
         TermSpec(term="hard-label", weight=0.5),
         TermSpec(term="logit-kd", weight=0.5),

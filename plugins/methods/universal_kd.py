@@ -14,12 +14,18 @@ _OURS = (
     "the attention, pooling is masked, and the shares of the phases."
 )
 
+_CHECKED = (
+    "all losses and the attention against float64 oracles (`tests/conformance/test_shipped_terms.py`), phases and weights "
+    "in `tests/core/test_methods.py`. No run of the authors was at hand to compare with."
+)
+
 _FINETUNE = Phase(name="finetune", share=0.25, start="best", terms=(TermSpec(term="hard-label"),))
 
 UNIVERSAL_KD = Method(
     name="universal-kd",
     summary="final answer and attention over all teacher layers without labels, then labels alone",
     source=_PAPER + _OURS,
+    checked=_CHECKED,
     phases=(
         Phase(name="distil", share=0.75, terms=(
             TermSpec(term="logit-kd", weight=0.5),
@@ -33,6 +39,7 @@ UNIVERSAL_KD_SINGLE_PHASE = Method(
     name="universal-kd-single-phase",
     summary="labels, final answer and attention over all teacher layers at once, a third each",
     source=_PAPER + _OURS + " One phase with equal weights is ours, after the three-part losses of ALP-KD and RAIL-KD.",
+    checked=_CHECKED,
     phases=(Phase(name="distil", terms=tuple(
         TermSpec(term=term, weight=1 / 3) for term in ("hard-label", "logit-kd", "layer-kd"))),),
 )
@@ -46,6 +53,7 @@ UNIVERSAL_KD_TA = Method(
         "Ours: layers join from shallow to deep during the first half of the phase, fitted and frozen teacher heads, "
         "centred scores, and the shares of the phases."
     ),
+    checked=_CHECKED,
     phases=(
         Phase(name="distil", share=0.75, terms=(
             TermSpec(term="logit-kd", weight=0.5),

@@ -18,8 +18,9 @@ Pair = tuple[int, int]
 class FixedOptions(Options):
     """Which map."""
 
-    strategy: Literal["uniform", "last", "skip", "pairs"] = "skip"
-    """`uniform`: all teacher layers equally. `last`: the last S teacher layers in order. `skip`: evenly spaced ones."""
+    strategy: Literal["uniform", "last", "skip", "reversed", "final", "pairs"] = "skip"
+    """`uniform`: all teacher layers equally. `last`: the last S teacher layers in order. `skip`: evenly spaced ones.
+    `reversed`: those of `skip`, the deepest first. `final`: the last teacher layer for all."""
     pairs: tuple[Pair, ...] = Field(default=())
     """For `pairs`: [student layer, teacher layer], counted from 0; several teachers of one student are averaged."""
 
@@ -35,13 +36,16 @@ class FixedProjector(Projector):
     - `skip`: student layer j learns from teacher layer max(⌊(j + 1)·(T + 1)/(S + 1)⌋ − 1, 0): evenly spaced between
       the embeddings below and the classifiers above, which are not among the S and T layers. A student of 6 layers
       (S = 5 without the final one) and a teacher of 12 (T = 11) give 1, 3, 5, 7, 9, the map of PKD.
+    - `reversed`: student layer j learns from the teacher layer that `skip` gives to layer S − 1 − j.
+    - `final`: every student layer learns from teacher layer T − 1.
     - `pairs`: as listed.
 
-    Source: skip and last are PKD's (Sun et al., EMNLP-IJCNLP 2019); a pair for each layer is also MHKD's.
+    Source: skip and last are PKD's (Sun et al., EMNLP-IJCNLP 2019); a pair for each layer is also MHKD's. The reversed
+    map is a baseline: in hidden space it does about as well (https://arxiv.org/abs/2502.04499).
     """
 
     name = "fixed"
-    summary = "a map of layers chosen before training: skip, last, uniform or listed pairs"
+    summary = "a map chosen before training: skip, last, final, reversed, uniform or pairs"
     Options = FixedOptions
     options: FixedOptions
     exceptions = MappingProxyType({
@@ -69,7 +73,10 @@ class FixedProjector(Projector):
             return tuple((j, i) for j in range(students) for i in range(teachers))
         if strategy == "last":
             return tuple((j, max(teachers - students + j, 0)) for j in range(students))
-        return tuple((j, _skipped_to(j, students, teachers)) for j in range(students))
+        if strategy == "final":
+            return tuple((j, teachers - 1) for j in range(students))
+        skipped = [_skipped_to(j, students, teachers) for j in range(students)]
+        return tuple(enumerate(skipped[::-1] if strategy == "reversed" else skipped))
 
 
 def _skipped_to(layer: int, students: int, teachers: int) -> int:

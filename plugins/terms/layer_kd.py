@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, final
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -27,7 +27,6 @@ class LayerKDOptions(Options):
     """`logits`: one divergence from the mixed scores. `losses`: the mixture of the divergences from each layer."""
 
 
-@final
 class LayerKDTerm(Term):
     """Sum over student layers of the divergence from their targets, each a mean over units.
 
@@ -62,20 +61,25 @@ class LayerKDTerm(Term):
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (); nats, or squared units for regression."""
         with full_precision(batch.student.logits):
-            student = torch.stack([_score(head, states) for head, states
-                                   in zip(self.heads, batch.student.pooled, strict=False)])
-            teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
-            projection = self.projector(student, teacher)
-            if self.options.matching == "logits":
-                each = self.space.divergence(projection.targets, student, self.temperature)
-            else:
-                each = (projection.weights * self._pairwise(student, teacher)).sum(dim=1)
-            return each.mean(dim=-1).sum()
+            return self.matching_loss(batch, self.scores_of_layers(batch))
 
-    def _pairwise(self, student: Tensor, teacher: Tensor) -> Tensor:
-        pairs = (len(student), *teacher.shape)
-        return self.space.divergence(teacher.unsqueeze(0).expand(pairs), student.unsqueeze(1).expand(pairs),
-                                     self.temperature)
+    def scores_of_layers(self, batch: TermInput) -> Tensor:
+        """Scores of the student's pseudo heads, shape (S, units, C), float32 at least."""
+        return torch.stack([_score(head, states)
+                            for head, states in zip(self.heads, batch.student.pooled, strict=False)])
+
+    def matching_loss(self, batch: TermInput, student: Tensor) -> Tensor:
+        """The loss for the scores of the student's layers, (S, units, C); shape ()."""
+        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
+        projection = self.projector(student, teacher)
+        if self.options.matching == "logits":
+            each = self.space.divergence(projection.targets, student, self.temperature)
+        else:
+            pairs = (len(student), *teacher.shape)
+            apart = self.space.divergence(teacher.unsqueeze(0).expand(pairs), student.unsqueeze(1).expand(pairs),
+                                          self.temperature)
+            each = (projection.weights * apart).sum(dim=1)
+        return each.mean(dim=-1).sum()
 
     def _count(self, layers: int) -> int:
         return layers if self.options.include_final or layers == 1 else layers - 1

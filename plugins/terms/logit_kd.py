@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Literal, final
 
 from pydantic import Field
 from torch import Tensor
@@ -20,6 +20,8 @@ class LogitKDOptions(Options):
     """Divides both sides' scores; None: the run's temperature, else 1."""
     projector: str | None = None
     """A projector over all pseudo heads and the classifier, as ``name:key=value``; None: the classifier alone."""
+    matching: Literal["logits", "losses"] = "logits"
+    """With a projector: one divergence from the mixed scores, or the mixture of the divergences from each."""
 
 
 @final
@@ -27,8 +29,8 @@ class LogitKDTerm(Term):
     """Mean over units of the divergence of the student's scores from the teacher's.
 
     Formula: mean_u D_T(target[u] ‖ student[u]), D_T the space's divergence (T² · KL for classes). The target is the
-    teacher's classifier, or with a projector its mixture of the T pseudo heads and the classifier (T + 1 layers).
-    All units take part, labelled or not.
+    teacher's classifier, or with a projector its mixture of the T pseudo heads and the classifier (T + 1 layers); with
+    `matching=losses` the mixture is taken of the divergences from each of them. All units take part, labelled or not.
 
     Source: Hinton et al., 2015, https://arxiv.org/abs/1503.02531; with a projector: Universal-KD's pseudo teacher
     assistants (Wu et al., EMNLP 2021).
@@ -52,5 +54,10 @@ class LogitKDTerm(Term):
         student = at_least_float32(batch.student.logits)
         scores = teacher_scores(batch, student, self.name)
         with full_precision(student):
-            target = scores[-1] if self.projector is None else self.projector(student.unsqueeze(0), scores).targets[0]
-            return self.space.divergence(target, student, self.temperature).mean()
+            if self.projector is None:
+                return self.space.divergence(scores[-1], student, self.temperature).mean()
+            projection = self.projector(student.unsqueeze(0), scores)
+            if self.options.matching == "logits":
+                return self.space.divergence(projection.targets[0], student, self.temperature).mean()
+            apart = self.space.divergence(scores, student.expand_as(scores), self.temperature)
+            return (projection.weights[0] * apart).sum(dim=0).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ukd_plugins.projectors.attention import AttentionOptions, AttentionProjector
 from ukd_plugins.projectors.fixed import FixedOptions, FixedProjector
+from ukd_plugins.projectors.random import RandomOptions, RandomProjector
 from ukd_plugins.projectors.teacher_assistant import TeacherAssistantProjector
 
 from ukd_core import ProjectorSetup
@@ -31,7 +32,8 @@ CASES = [
     attention_case("attention"),
     attention_case("attention-cosine", score="cosine", temperature=0.3),
     attention_case("attention-uncentred", centre=False, detach=True),
-    fixed_case("uniform"), fixed_case("skip"), fixed_case("pairs"),
+    *map(fixed_case, ("uniform", "skip", "last", "final", "reversed", "pairs")),
+    ProjectorCase("random", lambda setup: RandomProjector(RandomOptions(draws=3, ordered=False), setup)),
     ProjectorCase("teacher-assistant", lambda setup: TeacherAssistantProjector(setup=setup),
                   lambda student, teacher: oracles.attention(student, teacher, centre=student.shape[-1] > 1)),
 ]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from ukd_plugins.terms.annealed_scores import AnnealedScoresOptions, AnnealedScoresTerm
 from ukd_plugins.terms.hard_label import HardLabelTerm
+from ukd_plugins.terms.hidden import HiddenOptions, HiddenTerm
 from ukd_plugins.terms.layer_kd import LayerKDOptions, LayerKDTerm
 from ukd_plugins.terms.logit_kd import LogitKDOptions, LogitKDTerm
+from ukd_plugins.terms.supervised_layer_kd import SupervisedLayerKDOptions, SupervisedLayerKDTerm
 
 from ukd_core.testing import TermCase, oracles, parametrize_with_checks
 
@@ -49,6 +54,75 @@ def layer_kd(term, batch):
     return total
 
 
+def supervised_layer_kd(term, batch):
+    """What `layer-kd` gives, and each labelled unit of each layer."""
+    total = layer_kd(term, batch)
+    labelled = batch.labelled.nonzero().flatten().tolist()
+    for head, states in zip(term.heads, batch.student.pooled, strict=False):
+        scores = oracles.linear(states.numpy(), head.linear.weight.detach().numpy(), head.linear.bias.detach().numpy())
+        rows = [LABEL_LOSSES[term.space.name](scores[unit], batch.labels[unit].numpy()) for unit in labelled]
+        total += term.options.label_weight * float(np.mean(rows)) if rows else 0.0
+    return total
+
+
+def all_teachers(term, batch):
+    """The mean of the divergences from every teacher layer and the classifier."""
+    teachers = [logit_kd(term, replace(batch, teacher_scores=layer[None])) for layer in batch.teacher_scores]
+    return float(np.mean(teachers))
+
+
+def annealed(scale, margin):
+    def reference(term, batch):
+        pairs = zip(batch.teacher_scores[-1].numpy(), batch.student.logits.numpy(), strict=True)
+        return float(np.mean([max(0.0, sum((own - scale * other) ** 2 for own, other in zip(student, teacher,
+                                                                                            strict=True))
+                                  - margin * scale) for teacher, student in pairs]))
+
+    return reference
+
+
+def mapped(layer, states):
+    if not isinstance(layer, torch.nn.Linear):
+        return states.numpy()
+    bias = np.zeros(layer.out_features) if layer.bias is None else layer.bias.detach().numpy()
+    return oracles.linear(states.numpy(), layer.weight.detach().numpy(), bias)
+
+
+def direction(term, state):
+    return state / max(np.sqrt((state ** 2).sum()), 1e-4) if term.options.normalise else state
+
+
+def distance(term, one, other):
+    differences = (direction(term, one) - direction(term, other)) ** 2
+    return differences.mean() if term.options.distance == "mean" else differences.sum()
+
+
+def hidden(pairs):
+    """One student layer and one unit at a time; `pairs` gives the shares of the teacher's layers."""
+
+    def reference(term, batch):
+        students, teachers = term.layers
+        own = [mapped(*each) for each in zip(term.student_maps, batch.student.pooled[:students], strict=True)]
+        given = [mapped(*each) for each in zip(term.teacher_maps, batch.teacher_states[:teachers], strict=True)]
+        shares = pairs(np.stack(own), np.stack(given))
+        total = 0.0
+        for j, layer in enumerate(own):
+            for unit, state in enumerate(layer):
+                target = sum(shares[j, i, unit] * given[i][unit] for i in range(teachers))
+                total += distance(term, state, target) / len(layer)
+        return total
+
+    return reference
+
+
+def skipped(student, teacher):
+    """The layers of PKD's map, from its formula."""
+    shares = np.zeros((len(student), len(teacher), student.shape[1]))
+    for j in range(len(student)):
+        shares[j, max(int((j + 1) * (len(teacher) + 1) / (len(student) + 1)) - 1, 0)] = 1.0
+    return shares
+
+
 CASES = [
     TermCase("hard-label", HardLabelTerm, reference=hard_label),
     TermCase("logit-kd", LogitKDTerm, reference=logit_kd),
@@ -56,6 +130,19 @@ CASES = [
     TermCase("layer-kd", LayerKDTerm, reference=layer_kd),
     TermCase("layer-kd-losses", LayerKDTerm, LayerKDOptions(matching="losses", include_final=True),
              reference=layer_kd),
+    TermCase("supervised-layer-kd", SupervisedLayerKDTerm, SupervisedLayerKDOptions(label_weight=0.5),
+             reference=supervised_layer_kd),
+    TermCase("logit-kd-all-teachers", LogitKDTerm,
+             LogitKDOptions(projector="fixed:strategy=uniform", matching="losses"), reference=all_teachers),
+    TermCase("annealed-scores", AnnealedScoresTerm, AnnealedScoresOptions(margin=0.5),
+             reference=annealed(1.0, 0.5)),
+    TermCase("hidden-attention", HiddenTerm, HiddenOptions(include_final=True),
+             reference=hidden(lambda student, teacher: oracles.attention(student, teacher, centre=False))),
+    TermCase("hidden-skip", HiddenTerm, HiddenOptions(projector="fixed:strategy=skip", normalise=True),
+             reference=hidden(skipped)),
+    TermCase("hidden-mapped", HiddenTerm,
+             HiddenOptions(projector="fixed:strategy=skip", width=3, normalise=True, distance="sum"),
+             reference=hidden(skipped)),
 ]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 from ukd_plugins import plugin
 
+from ukd_core import TermSpec
 from ukd_core.spec import parse_spec, read_options
 
 METHODS = {method.name: method for method in plugin.ukd_register_methods()}
@@ -17,7 +19,9 @@ def loss_of(phase):
 
 
 def test_the_shipped_methods():
-    assert set(METHODS) == {"none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-ta"}
+    assert set(METHODS) == {
+        "none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-ta", "dih", "mhkd", "pkd",
+        "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated", "annealing-kd", "continuation-kd"}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
@@ -26,7 +30,9 @@ def test_a_method_is_complete(method):
     assert sum(phase.share for phase in method.phases) == pytest.approx(1.0)
     for phase in method.phases:
         assert len({term.key for term in phase.terms}) == len(phase.terms)
-        assert sum(term.weight for term in phase.terms) == pytest.approx(1.0)
+        whole = 101.0 if method.name.startswith("pkd") else 1.0  # states of unit norm: a mean over features is tiny
+        for progress in (0.0, 0.5, 0.99):
+            assert sum(term.weight_at(progress) for term in phase.terms) == pytest.approx(whole)
         for term in phase.terms:
             options = read_options(TERMS[term.term].Options, term.options, "test")
             if getattr(options, "projector", None):
@@ -70,3 +76,33 @@ def test_what_ukd_ships_is_registered_through_the_entry_point(registry):
         assert set(offered) <= set(catalogue)
     assert {"classes", "multilabel", "regression"} <= set(registry.output_spaces)
     assert "linear" in registry.pseudo_heads
+
+
+def test_hidden_state_methods_differ_in_their_projector():
+    projectors = {name: METHODS[name].phases[0].terms[2].options["projector"] for name in
+                  ("pkd", "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated")}
+    assert projectors == {"pkd": "fixed:strategy=skip", "pkd-last": "fixed:strategy=last", "alp-kd": "attention",
+                          "rail-kd": "random", "rail-kd-concatenated": "random"}
+
+
+@pytest.mark.parametrize(("passed", "labels", "answer"), [
+    (0, 0.0, 1.0), (10, 10 / 40, 30 / 40), (19, 19 / 40, 21 / 40), (20, 1.0, 0.0), (29, 1.0, 0.0)])
+def test_continuation_weighs_labels_as_the_paper_does_in_its_30_passes(passed, labels, answer):
+    (phase,) = METHODS["continuation-kd"].phases
+    assert [term.weight_at(passed / 30) for term in phase.terms] == pytest.approx([labels, answer])
+
+
+def test_a_weight_may_run_in_straight_lines():
+    spec = TermSpec(term="t", weight=[[0.25, 1.0], [0.75, 3.0]])
+    assert [spec.weight_at(progress) for progress in (0.0, 0.25, 0.5, 0.75, 0.9)] == [1.0, 1.0, 2.0, 3.0, 3.0]
+    assert TermSpec(term="t", weight=2).weight_at(0.5) == 2.0
+
+
+@pytest.mark.parametrize(("weight", "problem"), [
+    ([], "expected one point or more, in the order of progress"),
+    ([[0.5, 1.0], [0.2, 1.0]], "expected one point or more, in the order of progress"),
+    ([[0.5, -1.0]], "greater than or equal to 0"), ([[1.5, 1.0]], "less than or equal to 1"),
+    (-1.0, "greater than or equal to 0"), (float("inf"), "finite")])
+def test_a_weight_that_cannot_be(weight, problem):
+    with pytest.raises(ValidationError, match=problem):
+        TermSpec(term="t", weight=weight)

@@ -13,8 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from ukd_core.run.answer import load_classifier, texts_per_second
 from ukd_core.run.data import TaskData
-from ukd_core.run.distill import distill, make_plan
-from ukd_core.run.output import finished_metrics
+from ukd_core.run.distill import completed, make_plan
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table
@@ -52,7 +51,8 @@ def demo(folder: Path, cache: Path) -> str:
     for student in STUDENTS:
         for method in METHODS:
             recipe = _recipe(folder / student / method, student, method, cache)
-            runs[student, method] = _run(recipe, reporter)
+            reporter.say(f"{recipe.output}: {student} by {method}")
+            runs[student, method] = completed(recipe, reporter)
     any_run = runs["bilstm", "none"]
     texts = plan.data.splits["test"]["text"][:SPEED_TEXTS]
     rows.insert(0, _teacher_row(any_run, plan.teacher.load(plan.data.space), texts))
@@ -69,18 +69,6 @@ def demo(folder: Path, cache: Path) -> str:
 
 def _recipe(output: Path, student: str, method: str, cache: Path) -> Recipe:
     return Recipe.make({**SETTINGS, **STUDENTS[student], "method": method, "output": str(output), "cache": str(cache)})
-
-
-def _run(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
-    """A finished run of the same recipe is reused; an unfinished one is resumed."""
-    folder = Path(recipe.output)
-    begun = (folder / "recipe.yaml").is_file()
-    same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
-    if same and (metrics := finished_metrics(folder)):
-        reporter.say(f"{folder}: reused, it was complete")
-        return metrics
-    reporter.say(f"{folder}: {recipe.student.partition(':')[0]} by {recipe.method}")
-    return distill(recipe, overwrite=begun and not same, resume=same, reporter=reporter)
 
 
 def _baseline_row(data: TaskData) -> list[str]:

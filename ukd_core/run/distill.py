@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import set_seed
 
@@ -34,6 +35,7 @@ from ukd_core.run.phases import (
 )
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
+from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
 from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
@@ -41,7 +43,6 @@ from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
-    from ukd_core.run.recipe import Recipe
 
 RUN_FORMAT = 1
 
@@ -63,8 +64,8 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
             reporter: Reporter | None = None) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
-    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json`` and
-    ``log.jsonl``. It appears only when all input is checked and the teacher has answered.
+    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl`` and
+    ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears only when all input is checked and the teacher has answered.
 
     Args:
         recipe: The run.
@@ -104,9 +105,19 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     metrics = _metrics(plan, teacher, student, answers, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
-        _finish(training.folder, student, metrics)
+        _finish(training, answers, logits, metrics)
     processes.wait()
     return metrics
+
+
+def completed(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
+    """The metrics of a run: read where it is complete, resumed where it was begun, replaced where it was another."""
+    folder = Path(recipe.output)
+    begun = (folder / "recipe.yaml").is_file()
+    same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
+    if same and (metrics := finished_metrics(folder)):
+        return metrics
+    return distill(recipe, overwrite=begun and not same, resume=same, reporter=reporter)
 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
@@ -218,12 +229,17 @@ def _agreement(teacher: Tensor, student: Tensor, space: OutputSpace) -> float | 
     return float((space.predictions(teacher) == space.predictions(student)).float().mean())
 
 
-def _finish(folder: Path, student: LayerSource, metrics: dict[str, Any]) -> None:
-    """Write the student, then the metrics that mark the run as complete, then drop the checkpoints."""
+def _finish(training: Training, answers: TeacherAnswers, logits: Mapping[str, Tensor], metrics: Mapping[str, Any]
+            ) -> None:
+    """Write the student and both sides' scores, then the metrics that mark the run as complete; drop the checkpoints."""
+    folder = training.folder
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:
-        student.save(scratch)
+        training.source.save(scratch)
+    kept: dict[str, Tensor] = {}
+    for split, scores in logits.items():
+        kept |= {f"{split}.student": scores, f"{split}.teacher": answers.scores(split).whole()[:, -1].contiguous(),
+                 f"{split}.labels": training.data.labels(split)}
+    save_file(kept, folder / "answers.safetensors")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-

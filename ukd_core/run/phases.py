@@ -28,7 +28,7 @@ from ukd_core.run.trainer import (
     EvaluateLast,
     JsonLog,
     ProgressBar,
-    ProgressToTerms,
+    ProgressToModel,
 )
 from ukd_core.run.vocabulary import trim_vocabulary
 from ukd_core.silence import quiet
@@ -168,14 +168,17 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
     recipe, registry, space = training.recipe, training.registry, training.data.space
     layers = 1 if training.answers is None else training.answers.scores("train").shape[1] - 1
     head = registry.pseudo_heads.lookup(recipe.pseudo_head)
+    passes = max(1, round(recipe.epochs * phase.share))
 
-    def make_projector(spec: str, student_layers: int, teacher_layers: int) -> Projector:
+    def make_projector(spec: str, student_layers: int, teacher_layers: int, width: int | None = None) -> Projector:
         kind, options = find_projector(spec, registry)
-        return kind(options, ProjectorSetup(student_layers, teacher_layers, space.size, space.shift_invariant))
+        shape = (space.size, space.shift_invariant) if width is None else (width, False)
+        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape, passes=passes))
 
     setup = TermSetup(
         space=space, student_widths=training.source.widths, teacher_layers=layers, temperature=recipe.temperature,
-        projector=recipe.projector, make_projector=make_projector, make_head=lambda width: head(width, space.size))
+        projector=recipe.projector, make_projector=make_projector, make_head=lambda width: head(width, space.size),
+        teacher_widths=() if training.answers is None else training.answers.widths)
     terms = {}
     for spec in phase.terms:
         kind = registry.terms.lookup(spec.term)
@@ -213,7 +216,7 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
             head_learning_rate=recipe.head_learning_rate,
-            callbacks=[ProgressToTerms(model.term_list), JsonLog(training.folder / "log.jsonl", phase.name),
+            callbacks=[ProgressToModel(model), JsonLog(training.folder / "log.jsonl", phase.name),
                        EvaluateLast(), ProgressBar(advance)])
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
 
@@ -247,8 +250,7 @@ def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
 
 
 def _model(training: Training, phase: Phase) -> DistillationModel:
-    weights = {spec.key: spec.weight for spec in phase.terms}
-    return DistillationModel(training.source, make_terms(phase, training), weights, training.data.space)
+    return DistillationModel(training.source, make_terms(phase, training), phase.terms, training.data.space)
 
 
 def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tuple[RowDataset, RowDataset | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,15 +73,3 @@ def plugin_table(registry: Registry) -> str:
             rows.append([catalogue.kind, name, getattr(product, "summary", ""), catalogue.origin(name)])
     table = text_table("plug-ins", ["kind", "name", "what it is", "from"], rows)
     return "\n".join([table, *(f"broken: {problem}" for problem in registry.problems)])
-
-
-def method_list(registry: Registry) -> str:
-    """Every method with its phases and its source, as paragraphs."""
-    paragraphs = []
-    for name, method in registry.methods.items():
-        phases = [f"  {phase.name}, {phase.share:.0%} of the steps: "
-                  + " + ".join(f"{spec.weight:.2g} {spec.key}" for spec in phase.terms) for phase in method.phases]
-        source = textwrap.fill(f"source: {method.source}", WIDTH, initial_indent="  ", subsequent_indent="    ",
-                               break_long_words=False, break_on_hyphens=False)
-        paragraphs.append("\n".join([f"{name}: {method.summary}", *phases, source]))
-    return "\n\n".join(paragraphs)

@@ -19,6 +19,7 @@ from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
 from ukd_core.term import Term, TermInput
 
 if TYPE_CHECKING:
+    from ukd_core.method import TermSpec
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.processes import Processes
 
@@ -29,16 +30,18 @@ class DistillationModel(nn.Module):
     Args:
         source: The student.
         terms: By their name in the log.
-        weights: Of each term, under the same names.
+        specs: What the phase says of them, in the same order.
+        space: What scores mean.
     """
 
-    def __init__(self, source: LayerSource, terms: Mapping[str, Term], weights: Mapping[str, float],
+    def __init__(self, source: LayerSource, terms: Mapping[str, Term], specs: Sequence[TermSpec],
                  space: OutputSpace) -> None:
         super().__init__()
         self.source = source
         self.terms = nn.ModuleDict(terms)
+        self.specs = specs
         self.space = space
-        self.weights = [weights[key] for key in terms]
+        self.weights = [spec.weight_at(0.0) for spec in specs]
         self.needs = frozenset(need.removeprefix("student-") for term in terms.values() for need in term.needs
                                if need.startswith("student-"))
 
@@ -46,6 +49,12 @@ class DistillationModel(nn.Module):
     def term_list(self) -> list[Term]:
         """The terms in the order of their weights."""
         return [term for term in self.terms.values() if isinstance(term, Term)]
+
+    def on_progress(self, fraction: float) -> None:
+        """Give terms (and through them projectors) and weights the progress of the phase, 0 ≤ fraction < 1."""
+        self.weights = [spec.weight_at(fraction) for spec in self.specs]
+        for term in self.term_list:
+            term.on_progress(fraction)
 
     def forward(self, labels: Tensor | None = None, teacher_scores: Tensor | None = None,
                 teacher_states: tuple[Tensor, ...] | None = None, **batch: Tensor) -> dict[str, Tensor]:
@@ -171,16 +180,15 @@ def evaluate_scores(logits: Tensor, labels: Tensor, space: OutputSpace) -> Mappi
     return space.metrics(space.predictions(logits[labelled]).numpy(), labels[labelled].numpy())
 
 
-class ProgressToTerms(TrainerCallback):  # type: ignore[misc]
-    """Tells terms (and through them projectors) how far the phase is."""
+class ProgressToModel(TrainerCallback):  # type: ignore[misc]
+    """Tells terms and their weights how far the phase is."""
 
-    def __init__(self, terms: Sequence[Term]) -> None:
-        self.terms = terms
+    def __init__(self, model: DistillationModel) -> None:
+        self.model = model
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Before every training step."""
-        for term in self.terms:
-            term.on_progress(state.global_step / max(state.max_steps, 1))
+        self.model.on_progress(state.global_step / max(state.max_steps, 1))
 
 
 class JsonLog(TrainerCallback):  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ from ukd_core.plugins import load_registry
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.pseudo_head import PseudoHead
 from ukd_core.spec import parse_spec, read_options
+from ukd_core.term import MakeProjector
 
 RAW_LABELS: Mapping[str, tuple[Any, ...]] = {
     "single_label_classification": ("ant", "bee", "cat"),
@@ -57,14 +58,15 @@ def encoded(space: OutputSpace, values: Sequence[Any]) -> Tensor:
     return labels.float() if labels.is_floating_point() else labels
 
 
-def projectors_of(registry: Registry, space: OutputSpace) -> Callable[[str, int, int], Projector]:
-    """A function (spec, student layers, teacher layers) -> a projector over the scores of `space`."""
+def projectors_of(registry: Registry, space: OutputSpace) -> MakeProjector:
+    """What builds projectors over the scores of `space`, or over hidden states."""
 
-    def make(spec: str, student_layers: int, teacher_layers: int) -> Projector:
+    def make(spec: str, student_layers: int, teacher_layers: int, width: int | None = None) -> Projector:
         parsed = parse_spec(spec)
         kind = registry.projectors.lookup(parsed.name)
         options = read_options(kind.Options, parsed.options, f"projector '{parsed.name}'")
-        return kind(options, ProjectorSetup(student_layers, teacher_layers, space.size, space.shift_invariant))
+        shape = (space.size, space.shift_invariant) if width is None else (width, False)
+        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape))
 
     return make
 

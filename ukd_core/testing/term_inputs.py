@@ -41,7 +41,7 @@ class Layers:
         head = FirstColumns if bare_heads else registry.pseudo_heads.lookup("linear")
         return TermSetup(space=space, student_widths=self.student_widths, teacher_layers=len(self.teacher_widths),
                          temperature=self.temperature, projector=None, make_projector=projectors_of(registry, space),
-                         make_head=lambda width: head(width, space.size))
+                         make_head=lambda width: head(width, space.size), teacher_widths=self.teacher_widths)
 
 
 def random_batch(space: OutputSpace, layers: Layers, units: int, seed: int, *, kind: Kind = "ordinary",

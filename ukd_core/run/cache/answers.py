@@ -60,6 +60,11 @@ class TeacherAnswers:
         """Shape (rows, T + 1, C): the pseudo heads in order of depth, last the classifier."""
         return self.entry.arrays[split]
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of each layer's pooled state; empty where states were not asked for."""
+        return tuple(array.shape[1] for array in self.states("train"))
+
     def states(self, split: str) -> tuple[StoredArray, ...]:
         """Pooled states of each layer, (rows, width_l); empty where they were not asked for."""
         names = (f"{split}.layer{layer}" for layer in range(self.scores(split).shape[1] - 1))

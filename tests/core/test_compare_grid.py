@@ -1,0 +1,86 @@
+"""Which runs a comparison has, where they go, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ukd_core.errors import InputError
+from ukd_core.run.compare import Grid, split_students
+
+SETTINGS = {"teacher": "bert", "data": "d.csv", "epochs": 2}
+
+
+def grid_of(output: Path | str, students=("cnn", "bilstm"), methods=("logit-kd",), seeds=2, **changes: object) -> Grid:
+    return Grid.make({**SETTINGS, **changes}, students, methods, seeds, output)
+
+
+@pytest.mark.parametrize(("text", "students"), [
+    ("cnn", ["cnn"]),
+    ("cnn,bilstm", ["cnn", "bilstm"]),
+    ("bilstm:layers=2,hidden=64,cnn:layers=3", ["bilstm:layers=2,hidden=64", "cnn:layers=3"]),
+    ("bert:layers=2,init=teacher-lower, runs/a", ["bert:layers=2,init=teacher-lower", "runs/a"]),
+    ("./x,bilstm:hidden=8,cnn,", ["./x", "bilstm:hidden=8", "cnn"]),
+    ("", []),
+])
+def test_students_between_commas(text, students):
+    assert list(split_students(text)) == students
+
+
+def test_every_student_by_every_method_by_every_seed_with_the_baseline_first():
+    cells = [tuple(cell) for cell in grid_of("o", methods=("logit-kd", "none"))]
+    assert cells == [(student, method, seed) for seed in (0, 1) for student in ("cnn", "bilstm")
+                     for method in ("none", "logit-kd")]
+    assert len(grid_of("o", methods=("logit-kd", "universal-kd"))) == 12
+
+
+def test_recipes_differ_in_the_cell_alone():
+    grid = grid_of("o")
+    recipes = [grid.recipe(cell).written() for cell in grid]
+    assert {key for key in recipes[0] if len({str(recipe[key]) for recipe in recipes}) > 1} == {
+        "student", "method", "seed", "output"}
+
+
+def test_folders_are_readable_and_all_different():
+    students = ("bert:layers=2,init=teacher-lower", "bert:layers=2,init=teacher-lower ", "/a/b", "/a-b", "x" * 300)
+    folders = [grid.folder(cell) for grid in [grid_of("o", students=students)] for cell in grid]
+    assert len(set(folders)) == len(folders)
+    assert all(len(part) < 80 for folder in folders for part in folder.parts)
+    assert folders[0].as_posix().startswith("o/runs/bert-layers=2-init=teacher-lower-")
+
+
+@pytest.mark.parametrize(("changes", "problem"), [
+    ({"students": ()}, "ukd compare: expected --students with different names, got none. Give --students A,B,..."),
+    ({"students": ("cnn", "cnn")}, "ukd compare: expected --students with different names, got cnn twice. "
+                                   "Give --students A,B,..."),
+    ({"methods": ("dih", "dih")}, "ukd compare: expected --methods with different names, got dih twice. "
+                                  "Give --methods A,B,..."),
+    ({"methods": ()}, "ukd compare: expected --methods with different names, got none. Give --methods A,B,..."),
+    ({"epoch": 3}, "ukd compare: no option 'epoch'."),
+])
+def test_what_is_no_grid(changes, problem):
+    with pytest.raises(InputError) as refused:
+        grid_of("o", **changes)
+    assert str(refused.value).startswith(problem)
+
+
+def test_a_comparison_may_grow_but_not_change(tmp_path: Path):
+    folder = tmp_path / "c"
+    grid_of(folder).claim()
+    assert yaml.safe_load((folder / "comparison.yaml").read_text())["epochs"] == 2.0
+    grid_of(folder, students=("bert",), methods=("dih",), seeds=9).claim()
+    with pytest.raises(InputError) as refused:
+        grid_of(folder, epochs=3, batch_size=4).claim()
+    assert str(refused.value) == (f"output '{folder}': expected the comparison that it holds, got another batch_size, "
+                                  "epochs. Choose another folder.")
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError) as refused:
+        grid_of(tmp_path).claim()
+    assert str(refused.value) == (f"output '{tmp_path}': it holds files that are not a comparison. "
+                                  "Choose another folder.")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,91 @@
+"""Whole comparisons: every run, the tables, and how they go on after a stop."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def compare(ukd: Command, news: Path, cache: Path, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    def run(*more: object, students: str = "cnn:layers=1,hidden=16,bilstm:layers=1,hidden=8", seeds: int = 2
+            ) -> tuple[int, str, str]:
+        return ukd("compare", "--teacher", "cnn", "--students", students, "--data", news, "--seeds", seeds,
+                   "--output", tmp_path / "c", "--cache", cache, "--max-length", 24, "--epochs", 1,
+                   "--teacher-epochs", 2, "--device", "cpu", *more)
+
+    return run
+
+
+def test_a_grid_of_runs_becomes_two_tables(compare, tmp_path: Path):
+    status, out, err = compare("--methods", "logit-kd,universal-kd")
+    assert status == 0, err
+    folder = tmp_path / "c"
+    with (folder / "runs.csv").open(newline="", encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    assert len(runs) == 2 * 3 * 2
+    assert datasets.Dataset.from_parquet(str(folder / "runs.parquet")).num_rows == 12
+    assert [run["method"] for run in runs[:3]] == ["none", "logit-kd", "universal-kd"]
+    assert sum(int(run["teacher_rows_forwarded"]) > 0 for run in runs) <= 1  # the teacher ran for the first run alone
+    for run in runs:
+        kept = folder / run["folder"]
+        metrics = json.loads((kept / "metrics.json").read_text())
+        stored = load_file(kept / "answers.safetensors")
+        split = run["split"]
+        right = stored[f"{split}.student"].argmax(-1) == stored[f"{split}.labels"]
+        assert float(run["accuracy"]) == pytest.approx(right.mean()) == metrics["student"]["metrics"]["accuracy"]
+        same = stored[f"{split}.student"].argmax(-1) == stored[f"{split}.teacher"].argmax(-1)
+        assert float(run["agreement"]) == pytest.approx(same.mean())
+    summary = (folder / "summary.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in summary.splitlines()
+            if line.startswith("| cnn") or line.startswith("| bilstm")]
+    assert [(row[0].partition(":")[0], row[1]) for row in rows] == [
+        (student, method) for student in ("cnn", "bilstm") for method in ("none", "logit-kd", "universal-kd")]
+    for row in rows:
+        scores = [float(run["accuracy"]) for run in runs if (run["student"], run["method"]) == (row[0], row[1])]
+        assert row[2] == f"{np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}"
+        assert (row[4] == "") == (row[1] == "none") and (row[6] == "") == (row[1] != "universal-kd")
+        assert row[5] in ("", "helped", "within noise", "did not help")
+    assert sorted(row[3] for row in rows[:3]) == ["1", "2", "3"]
+    assert "teacher cnn" in out and "passes in batches of 32" in out
+
+
+def test_it_goes_on_where_it_was_and_may_grow(compare, tmp_path: Path):
+    students = "cnn:layers=1,hidden=16"
+    assert compare("--methods", "none", students=students, seeds=1)[0] == 0
+    (metrics,) = tmp_path.glob("c/runs/*/none/seed-0/metrics.json")
+    before = metrics.stat().st_mtime_ns
+    status, _, err = compare("--methods", "logit-kd", students=students, seeds=2)
+    assert status == 0, err
+    assert metrics.stat().st_mtime_ns == before
+    assert len(list(tmp_path.glob("c/runs/*/*/*/metrics.json"))) == 4
+    assert "4/4 cnn:layers=1,hidden=16, logit-kd, seed 1: accuracy" in err
+
+
+def test_runs_in_processes_are_the_same_runs(compare, tmp_path: Path):
+    students = "cnn:layers=1,hidden=16"
+    status, _, err = compare("--methods", "logit-kd", "--jobs", 2, students=students)
+    assert status == 0, err
+    assert len(list(tmp_path.glob("c/runs/*/*/*/metrics.json"))) == 4
+    assert not list(tmp_path.glob("c/runs/*/*/*.yaml"))
+
+
+@pytest.mark.parametrize(("more", "problem"), [
+    (["--methods", "magic"], "ukd: no method 'magic'. Available: "),
+    (["--methods", "logit-kd", "--projector", "magic"], "ukd: no projector 'magic'. Available: "),
+    (["--validation-fraction", "2"], "ukd: ukd compare: option 'validation_fraction' has a wrong value"),
+])
+def test_bad_input_is_one_line_before_anything_runs(compare, more, problem, tmp_path: Path):
+    status, out, err = compare(*more)
+    assert (status, out) == (2, "")
+    assert err.startswith(problem) and len(err.splitlines()) == 1
+    assert not (tmp_path / "c").exists()

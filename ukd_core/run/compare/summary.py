@@ -1,0 +1,162 @@
+"""What a comparison came to: one tidy table of runs, and one of methods with differences and their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+from safetensors.torch import load
+
+from ukd_core.errors import InputError
+from ukd_core.run.compare.bootstrap import Interval, paired_difference
+from ukd_core.run.compare.grid import BASELINE, Cell, Grid
+from ukd_core.run.files import write_text
+from ukd_core.run.table import text_table
+
+if TYPE_CHECKING:
+    from ukd_core.output_space import OutputSpace
+    from ukd_core.plugins import Registry
+
+RIVAL = "logit-kd"
+"""What methods on intermediate layers are compared with besides the baseline, where it takes part."""
+HEADER = ("student", "method", "score", "rank", f"over {BASELINE}", "", f"over {RIVAL}", "", "agreement", "train s")
+
+
+@dataclass(frozen=True, slots=True)
+class MethodRow:
+    """All seeds of one method with one student."""
+
+    student: str
+    method: str
+    scores: tuple[float, ...]
+    """Of each seed, in the metric of the comparison."""
+    rank: int
+    """Among the methods of the student, by the mean; 1 is best."""
+    over: Mapping[str, Interval]
+    """Difference from the baseline and from the rival; neither has one from itself."""
+    agreement: float | None
+    """Share of rows on which student and teacher answer the same, mean over seeds."""
+    seconds: float
+    """Of training, mean over seeds."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The tables of a comparison, and what stands above them."""
+
+    title: str
+    notes: tuple[str, ...]
+    rows: tuple[MethodRow, ...]
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """The table as text, a tuple for each row under `HEADER`."""
+        for row in self.rows:
+            sd = f" ± {stdev(row.scores):.4f}" if len(row.scores) > 1 else ""
+            compared = []
+            for other in (BASELINE, RIVAL):
+                found = row.over.get(other)
+                compared += ["", ""] if found is None else [
+                    f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict]
+            yield (row.student, row.method, f"{mean(row.scores):.4f}{sd}", str(row.rank), *compared,
+                   "" if row.agreement is None else f"{row.agreement:.4f}", f"{row.seconds:.0f}")
+
+    def text(self) -> str:
+        """For the terminal."""
+        return "\n".join([text_table(self.title, HEADER, self.cells(), (3, 8, 9)), *self.notes])
+
+    def markdown(self) -> str:
+        """For a file."""
+        lines = [f"# {self.title}", "", f"| {' | '.join(HEADER)} |", "|---" * len(HEADER) + "|",
+                 *(f"| {' | '.join(cells)} |" for cells in self.cells()), "", *(f"{note}\n" for note in self.notes)]
+        return "\n".join(lines)
+
+
+def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
+    """Compare the runs of a grid and write ``runs.csv``, ``runs.parquet`` and ``summary.md`` into its folder.
+
+    Raises:
+        InputError: no run has a labelled validation or test row.
+    """
+    first = next(iter(done.values()))
+    split = first["evaluated_on"]
+    if split is None:
+        raise InputError("ukd compare", "expected labelled validation or test rows, got none",
+                         "Give the data a validation or test file, or --validation-fraction.")
+    recipe = grid.recipe(next(iter(grid)))
+    space = registry.output_spaces.lookup(recipe.output_space)(first["labels"])
+    rows = [row for student in grid.students for row in _of_student(grid, student, done, space, split)]
+    summary = Summary(_title(grid, first, space, split), _notes(grid, first, registry), tuple(rows))
+    _write_runs(grid, done)
+    write_text(grid.output / "summary.md", summary.markdown())
+    return summary
+
+
+def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]], space: OutputSpace, split: str
+                ) -> Iterator[MethodRow]:
+    scored = {method: [done[Cell(student, method, seed)] for seed in range(grid.seeds)] for method in grid.methods}
+    scores = {method: tuple(float(run["student"]["metrics"][space.primary_metric]) for run in runs)
+              for method, runs in scored.items()}
+    answered = {method: [_predictions(grid.folder(Cell(student, method, seed)), space, split)
+                         for seed in range(grid.seeds)] for method in grid.methods}
+    labels = answered[BASELINE][0][1]
+    predictions = {method: np.stack([each for each, _ in runs]) for method, runs in answered.items()}
+    order = sorted(grid.methods, key=lambda method: -mean(scores[method]))
+
+    def metric(given: np.ndarray, known: np.ndarray) -> float:
+        return float(space.metrics(given, known)[space.primary_metric])
+
+    for method in grid.methods:
+        over = {other: paired_difference(predictions[method], predictions[other], labels, metric,
+                                         mean_over_rows=space.primary_metric == "accuracy" and labels.ndim == 1)
+                for other in (BASELINE, RIVAL) if other in grid.methods and method not in (BASELINE, other)}
+        agreement = [run["agreement"][split] for run in scored[method]]
+        yield MethodRow(student, method, scores[method], order.index(method) + 1, over,
+                        None if None in agreement else mean(agreement),
+                        mean(run["seconds"]["train"] for run in scored[method]))
+
+
+def _predictions(folder: Path, space: OutputSpace, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of the labelled rows: what the student answered, and the labels."""
+    stored = load((folder / "answers.safetensors").read_bytes())
+    labels = stored[f"{split}.labels"]
+    known = space.is_labelled(labels)
+    return space.predictions(stored[f"{split}.student"][known]).numpy(), labels[known].numpy()
+
+
+def _title(grid: Grid, first: Mapping[str, Any], space: OutputSpace, split: str) -> str:
+    teacher = first["teacher"]
+    return (f"{space.primary_metric} on {split} ({first['rows'][split]:,} rows), {grid.seeds} "
+            f"seed{'s' if grid.seeds > 1 else ''}; teacher {teacher['name']} "
+            f"{teacher['metrics'][space.primary_metric]:.4f}")
+
+
+def _notes(grid: Grid, first: Mapping[str, Any], registry: Registry) -> tuple[str, ...]:
+    recipe = grid.recipe(next(iter(grid)))
+    phases = ", ".join(f"{method} {len(registry.methods[method].phases)}" for method in grid.methods)
+    return (
+        f"Differences are paired by seed and row; in brackets the 95 % interval of a bootstrap over both. All runs: "
+        f"{first['rows']['train']:,} training rows, {recipe.epochs:g} passes in batches of {recipe.batch_size}, the same "
+        f"learning rate for a student whatever the method. What differs: the phases of the methods ({phases}).",
+        "An interval says nothing about other data, and of many comparisons some look good by chance.")
+
+
+def _write_runs(grid: Grid, done: Mapping[Cell, Mapping[str, Any]]) -> None:
+    """One row a run."""
+    rows = []
+    for cell, metrics in done.items():
+        split = metrics["evaluated_on"]
+        rows.append({**cell._asdict(), "split": split, **metrics["student"]["metrics"],
+                     "agreement": metrics["agreement"].get(split), "parameters": metrics["student"]["parameters"],
+                     "train_seconds": metrics["seconds"]["train"],
+                     "teacher_rows_forwarded": metrics["teacher_rows_forwarded"],
+                     "folder": grid.folder(cell).relative_to(grid.output).as_posix()})
+    table = datasets.Dataset.from_list(rows)
+    for name, write in (("runs.csv", table.to_csv), ("runs.parquet", table.to_parquet)):
+        scratch = grid.output / f".{name}.partial"
+        write(str(scratch))
+        scratch.replace(grid.output / name)
