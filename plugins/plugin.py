@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from ukd_core import Method, OutputSpace, Projector, PseudoHead, Term, hookimpl
 
 from .methods.annealing import ANNEALING_KD, CONTINUATION_KD
-from .methods.hidden_states import ALP_KD, PKD, PKD_LAST, RAIL_KD, RAIL_KD_CONCATENATED
+from .methods.hidden_states import ALP_KD, CKD, PKD, PKD_LAST, RAIL_KD, RAIL_KD_CONCATENATED
 from .methods.intermediate_classifiers import DIH, MHKD
 from .methods.logit_kd import LOGIT_KD
 from .methods.none import NONE
-from .methods.universal_kd import UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA
+from .methods.universal_kd import UNIVERSAL_KD, UNIVERSAL_KD_LOSSES, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA
 from .output_spaces.classes import ClassesSpace
 from .output_spaces.multilabel import MultilabelSpace
 from .output_spaces.regression import RegressionSpace
@@ -21,6 +21,7 @@ from .projectors.random import RandomProjector
 from .projectors.teacher_assistant import TeacherAssistantProjector
 from .pseudo_heads.linear import LinearHead
 from .terms.annealed_scores import AnnealedScoresTerm
+from .terms.combined_hidden import CombinedHiddenTerm
 from .terms.hard_label import HardLabelTerm
 from .terms.hidden import HiddenTerm
 from .terms.layer_kd import LayerKDTerm
@@ -43,7 +44,8 @@ def ukd_register_pseudo_heads() -> Iterable[type[PseudoHead]]:
 @hookimpl
 def ukd_register_terms() -> Iterable[type[Term]]:
     """Summands of the loss."""
-    return [HardLabelTerm, LogitKDTerm, LayerKDTerm, SupervisedLayerKDTerm, HiddenTerm, AnnealedScoresTerm]
+    return [HardLabelTerm, LogitKDTerm, LayerKDTerm, SupervisedLayerKDTerm, HiddenTerm, CombinedHiddenTerm,
+            AnnealedScoresTerm]
 
 
 @hookimpl
@@ -55,5 +57,5 @@ def ukd_register_output_spaces() -> Iterable[type[OutputSpace]]:
 @hookimpl
 def ukd_register_methods() -> Iterable[Method]:
     """Presets of phases."""
-    return [NONE, LOGIT_KD, UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA, DIH, MHKD, PKD, PKD_LAST, ALP_KD,
-            RAIL_KD, RAIL_KD_CONCATENATED, ANNEALING_KD, CONTINUATION_KD]
+    return [NONE, LOGIT_KD, UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_LOSSES, UNIVERSAL_KD_TA, DIH, MHKD,
+            PKD, PKD_LAST, ALP_KD, CKD, RAIL_KD, RAIL_KD_CONCATENATED, ANNEALING_KD, CONTINUATION_KD]

@@ -89,7 +89,7 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     Runs that the output folder already holds are read, unfinished ones resumed: stop and start again as you like.
     The method `none` always takes part. Writes runs.csv, runs.parquet and summary.md.
     """
-    from ukd_core.run.compare import Grid, run_grid, split_students, summarise
+    from ukd_core.run.compare import Grid, run_grid, split_specs, summarise
     from ukd_core.run.progress import Reporter
     values = {key: value for key, value in options.items() if value is not None}
     missing = [f"--{key}" for key in ("teacher", "data") if key not in values]
@@ -97,8 +97,7 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
         raise InputError("ukd compare", f"missing {', '.join(missing)}", "Give the options.")
     if plugin:
         values["plugins"] = plugin
-    named = [method.strip() for method in methods.split(",") if method.strip()]
-    grid = Grid.make(values, split_students(students), named, seeds, output)
+    grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
     done = run_grid(grid, jobs, Reporter())
     typer.echo(summarise(grid, done, _registry(plugin, values.get("plugin_folder"))).text())
 
@@ -134,14 +133,14 @@ def _fixed(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> insp
 
 DISTILL_OPTIONS = (
     _fixed("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None),
-    _fixed("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace a run that the output folder holds.")],
-           False),
+    _fixed("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")], False),
     _fixed("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder holds.")],
            False),
     _fixed("plugin", Plugins, None))
 COMPARE_OPTIONS = (
     _fixed("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),
-    _fixed("methods", Annotated[str, typer.Option(help="Methods: A,B,...; none always takes part.")],
+    _fixed("methods", Annotated[str, typer.Option(help="Methods: A,B,...; also NAME+universal and "
+                                                 "NAME@PROJECTOR. none always takes part.")],
            "logit-kd,universal-kd"),
     _fixed("seeds", Annotated[int, typer.Option(min=1, help="Seeds of every method: 0, 1, ...")], 5),
     _fixed("jobs", Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")], 1),

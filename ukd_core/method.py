@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from ukd_core.spec import Options
 
-
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Moment = Annotated[float, Field(ge=0.0, le=1.0)]
 

@@ -28,10 +28,14 @@ class OutputSpace(ABC):
     shift_invariant: ClassVar[bool]
     """True where adding one constant to all scores of a unit changes no answer (softmax)."""
     primary_metric: ClassVar[str]
-    """The metric that picks the best checkpoint; greater is better."""
+    """The metric that picks the best checkpoint unless a run names another; greater is better."""
+    errors: ClassVar[frozenset[str]] = frozenset()
+    """Metrics of which less is better; nothing is picked by them."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels: tuple[str, ...] = tuple(labels)
+        self.metric = self.primary_metric
+        """The metric that picks the best checkpoint and that methods are compared on."""
 
     @property
     def size(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ukd_core import spec
 from ukd_core.layer_source import LayerStates
+from ukd_core.method import TermSpec
 from ukd_core.output_space import OutputSpace
 from ukd_core.projector import Projector
 from ukd_core.pseudo_head import PseudoHead
@@ -78,6 +79,18 @@ class Term(nn.Module, ABC):
         super().__init__()
         self.options = options if options is not None else type(self).Options()
         self.space = setup.space
+
+    @classmethod
+    def in_output_space(cls, spec: TermSpec) -> tuple[TermSpec, ...]:
+        """What takes the place of this term where a method is combined with Universal-KD (``--method NAME+universal``).
+
+        A term that chooses layers of the teacher and matches them elsewhere answers with one that matches the same
+        layers in the output space. The default is for all others: they stay as they are.
+
+        Args:
+            spec: The term with its weight and options, as the method has it.
+        """
+        return (spec,)
 
     @abstractmethod
     def forward(self, batch: TermInput) -> Tensor:

@@ -13,9 +13,9 @@ ANNEALING_KD = Method(
     name="annealing-kd",
     summary="raw scores of a teacher whose scores grow to their own size, then labels alone",
     source=(
-        "Jafari, Rezagholizadeh, Sharma, Ghodsi, Annealing Knowledge Distillation, EACL 2021. Seven temperatures and the "
-        "shares of the phases (14 and 4 passes) are those of the authors' runs on GLUE. Ours: the temperature falls "
-        "after equal parts of the phase."
+        "Jafari, Rezagholizadeh, Sharma, Ghodsi, Annealing Knowledge Distillation, EACL 2021. Seven temperatures and "
+        "the shares of the phases (14 and 4 passes) are those of the authors' runs on GLUE. Ours: the temperature "
+        "falls after equal parts of the phase."
     ),
     checked=_CHECKED,
     phases=(
@@ -31,10 +31,11 @@ CONTINUATION_KD = Method(
     name="continuation-kd",
     summary="from raw scores of a growing teacher, with a margin, gradually to labels alone",
     source=(
-        "Jafari, Kobyzev, Rezagholizadeh, Poupart, Ghodsi, Continuation KD: Improved Knowledge Distillation through the "
-        "Lens of Continuation Optimization, Findings of EMNLP 2022, https://arxiv.org/abs/2212.05998. Ten temperatures "
-        "and the weight of the labels, i/40 to pass 20 of 30 and then 1, are the paper's for GLUE; the margin is not in "
-        "its text, 1 follows the GLMKD implementation. Ours: the temperature falls after equal parts of the phase."
+        "Jafari, Kobyzev, Rezagholizadeh, Poupart, Ghodsi, Continuation KD: Improved Knowledge Distillation through "
+        "the Lens of Continuation Optimization, Findings of EMNLP 2022, https://arxiv.org/abs/2212.05998. Ten "
+        "temperatures and the weight of the labels, i/40 to pass 20 of 30 and then 1, are the paper's for GLUE; the "
+        "margin is not in its text, 1 follows the GLMKD implementation. Ours: the temperature falls after equal parts "
+        "of the phase."
     ),
     checked=_CHECKED,
     phases=(Phase(name="distil", terms=(

@@ -1,4 +1,4 @@
-"""Methods that match hidden states: PKD, ALP-KD and RAIL-KD."""
+"""Methods that match hidden states: PKD, ALP-KD, CKD and RAIL-KD."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PKD = Method(
     name="pkd",
     summary="labels, final answer and normalised states of evenly spaced teacher layers",
     source=(
-        "Sun, Cheng, Gan, Liu, Patient Knowledge Distillation for BERT Model Compression, EMNLP-IJCNLP 2019 (PKD-skip). "
-        "The weights are within the grids of the authors' code (0.5 for the answer, 100 for the states). Ours: the "
-        "student's states are mapped linearly where its width differs, pooling is the adapter's."
+        "Sun, Cheng, Gan, Liu, Patient Knowledge Distillation for BERT Model Compression, EMNLP-IJCNLP 2019 "
+        "(PKD-skip). The weights are within the grids of the authors' code (0.5 for the answer, 100 for the states). "
+        "Ours: the student's states are mapped linearly where its width differs, pooling is the adapter's."
     ),
     checked=_CHECKED,
     phases=_one_phase(0.5, 0.5, 100.0, projector="fixed:strategy=skip", normalise=True),
@@ -50,19 +50,35 @@ ALP_KD = Method(
     phases=_one_phase(0.3, 0.5, 0.2, projector="attention", include_final=True),
 )
 
+CKD = Method(
+    name="ckd",
+    summary="labels, final answer and states drawn to a learned map of several teacher layers each",
+    source=(
+        "Wu, Passban, Rezagholizadeh, Liu, Why Skip If You Can Combine: A Simple Knowledge Distillation Technique for "
+        "Intermediate Layers, EMNLP 2020, and its published code (regular combination). A method for translation "
+        "there; the weights are not in what was at hand: ours are equal. Ours: pooled states instead of states of "
+        "every token."
+    ),
+    checked=_CHECKED,
+    phases=(Phase(name="distil", terms=tuple(
+        TermSpec(term=term, weight=1 / 3) for term in ("hard-label", "logit-kd", "combined-hidden"))),),
+)
+
 _RAIL = (
     "Haidar, Anchuri, Rezagholizadeh, Ghaddar, Langlais, Poupart, RAIL-KD: RAndom Intermediate Layer Mapping for "
-    "Knowledge Distillation, Findings of NAACL 2022, https://arxiv.org/abs/2109.10164. Ours: the teacher's linear map is "
-    "drawn and kept, not learned, for maps learned on both sides can agree on saying nothing; each layer has its own map "
-    "on the student's side; pooling is the adapter's."
+    "Knowledge Distillation, Findings of NAACL 2022, https://arxiv.org/abs/2109.10164. Maps learn on both sides, as "
+    "there, though they can then agree on saying nothing; `teacher_map=kept` keeps the teacher's as drawn. Ours: "
+    "pooling is the adapter's."
 )
+
+_RAIL_MAPS = {"width": 128, "shared": True, "teacher_map": "learned", "normalise": True, "distance": "sum"}
 
 RAIL_KD = Method(
     name="rail-kd",
     summary="labels, final answer and normalised states of teacher layers drawn anew in every pass",
     source=_RAIL,
     checked=_CHECKED,
-    phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", width=128, normalise=True, distance="sum"),
+    phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", **_RAIL_MAPS),
 )
 
 RAIL_KD_CONCATENATED = Method(
@@ -70,6 +86,5 @@ RAIL_KD_CONCATENATED = Method(
     summary="as rail-kd, with all layers of a side behind one another",
     source=_RAIL,
     checked=_CHECKED,
-    phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", width=128, normalise=True, distance="sum",
-                      combine="concatenated"),
+    phases=_one_phase(1 / 3, 1 / 3, 1 / 3, projector="random", **_RAIL_MAPS, combine="concatenated"),
 )

@@ -11,9 +11,9 @@ DIH = Method(
     summary="labels, and the answers of all teacher layers and of its classifier alike",
     source=(
         "Asadian, Salehi-Abari, Distilling Knowledge via Intermediate Classifiers, 2021, "
-        "https://arxiv.org/abs/2103.00497: the mean over heads of 0.9 times the label loss and 0.1 times the divergence, "
-        "weights of the authors' code, which divides scores by a temperature of 5. Ours: a head on every layer, fitted "
-        "to its optimum; temperature 1 unless the run has another."
+        "https://arxiv.org/abs/2103.00497: the mean over heads of 0.9 times the label loss and 0.1 times the "
+        "divergence, weights of the authors' code, which divides scores by a temperature of 5. Ours: a head on every "
+        "layer, fitted to its optimum; temperature 1 unless the run has another."
     ),
     checked=_CHECKED,
     phases=(Phase(name="distil", terms=(

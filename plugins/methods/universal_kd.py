@@ -15,8 +15,8 @@ _OURS = (
 )
 
 _CHECKED = (
-    "all losses and the attention against float64 oracles (`tests/conformance/test_shipped_terms.py`), phases and weights "
-    "in `tests/core/test_methods.py`. No run of the authors was at hand to compare with."
+    "all losses and the attention against float64 oracles (`tests/conformance/test_shipped_terms.py`), phases and "
+    "weights in `tests/core/test_methods.py`. No run of the authors was at hand to compare with."
 )
 
 _FINETUNE = Phase(name="finetune", share=0.25, start="best", terms=(TermSpec(term="hard-label"),))
@@ -30,6 +30,20 @@ UNIVERSAL_KD = Method(
         Phase(name="distil", share=0.75, terms=(
             TermSpec(term="logit-kd", weight=0.5),
             TermSpec(term="layer-kd", weight=0.5),
+        )),
+        _FINETUNE,
+    ),
+)
+
+UNIVERSAL_KD_LOSSES = Method(
+    name="universal-kd-losses",
+    summary="as universal-kd, with the attention over the losses of all pairs of layers instead of over scores",
+    source=_PAPER + _OURS + " The paper has this form as an ablation; its formula is inferred.",
+    checked=_CHECKED,
+    phases=(
+        Phase(name="distil", share=0.75, terms=(
+            TermSpec(term="logit-kd", weight=0.5),
+            TermSpec(term="layer-kd", weight=0.5, options={"matching": "losses"}),
         )),
         _FINETUNE,
     ),

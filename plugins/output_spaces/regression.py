@@ -29,6 +29,7 @@ class RegressionSpace(OutputSpace):
     problem_type = "regression"
     shift_invariant = False
     primary_metric = "pearson"
+    errors = frozenset({"mse"})
     missing = math.nan
 
     @classmethod

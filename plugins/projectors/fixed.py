@@ -18,9 +18,10 @@ Pair = tuple[int, int]
 class FixedOptions(Options):
     """Which map."""
 
-    strategy: Literal["uniform", "last", "skip", "reversed", "final", "pairs"] = "skip"
+    strategy: Literal["uniform", "last", "skip", "reversed", "final", "buckets", "overlapping", "pairs"] = "skip"
     """`uniform`: all teacher layers equally. `last`: the last S teacher layers in order. `skip`: evenly spaced ones.
-    `reversed`: those of `skip`, the deepest first. `final`: the last teacher layer for all."""
+    `reversed`: those of `skip`, the deepest first. `final`: the last teacher layer for all. `buckets`: neighbouring
+    teacher layers shared out. `overlapping`: the same, each bucket with its neighbours' nearest layers."""
     pairs: tuple[Pair, ...] = Field(default=())
     """For `pairs`: [student layer, teacher layer], counted from 0; several teachers of one student are averaged."""
 
@@ -38,9 +39,12 @@ class FixedProjector(Projector):
       (S = 5 without the final one) and a teacher of 12 (T = 11) give 1, 3, 5, 7, 9, the map of PKD.
     - `reversed`: student layer j learns from the teacher layer that `skip` gives to layer S − 1 − j.
     - `final`: every student layer learns from teacher layer T − 1.
+    - `buckets`: student layer j learns from the mean of teacher layers ⌊j·T/S⌋ … ⌊(j + 1)·T/S⌋ − 1, at least one.
+    - `overlapping`: the same buckets, each with one more layer at either end where there is one.
     - `pairs`: as listed.
 
-    Source: skip and last are PKD's (Sun et al., EMNLP-IJCNLP 2019); a pair for each layer is also MHKD's. The reversed
+    Source: skip and last are PKD's (Sun et al., EMNLP-IJCNLP 2019); a pair for each layer is also MHKD's. Buckets are
+    the regular and the overlapping combination of CKD (Wu et al., EMNLP 2020), there for 6 layers and 2. The reversed
     map is a baseline: in hidden space it does about as well (https://arxiv.org/abs/2502.04499).
     """
 
@@ -71,6 +75,9 @@ class FixedProjector(Projector):
             return _checked(self.options.pairs, students, teachers)
         if strategy == "uniform":
             return tuple((j, i) for j in range(students) for i in range(teachers))
+        if strategy in ("buckets", "overlapping"):
+            more = int(strategy == "overlapping")
+            return tuple((j, i) for j in range(students) for i in _bucket(j, students, teachers, more))
         if strategy == "last":
             return tuple((j, max(teachers - students + j, 0)) for j in range(students))
         if strategy == "final":
@@ -81,6 +88,12 @@ class FixedProjector(Projector):
 
 def _skipped_to(layer: int, students: int, teachers: int) -> int:
     return max((layer + 1) * (teachers + 1) // (students + 1) - 1, 0)
+
+
+def _bucket(layer: int, students: int, teachers: int, more: int) -> range:
+    first = layer * teachers // students
+    end = max((layer + 1) * teachers // students, first + 1)
+    return range(max(first - more, 0), min(end + more, teachers))
 
 
 def _checked(pairs: tuple[Pair, ...], students: int, teachers: int) -> tuple[Pair, ...]:

@@ -7,9 +7,10 @@ from typing import Any, final
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import Options, Term, TermInput, TermSetup
+from ukd_core import Options, Term, TermInput, TermSetup, TermSpec
 
 from ..precision import at_least_float32
+from .growth import growth
 from .scores import teacher_scores
 
 
@@ -43,10 +44,15 @@ class AnnealedScoresTerm(Term):
         super().__init__(options, setup)
         self.scale = 1.0
 
+    @classmethod
+    def in_output_space(cls, spec: TermSpec) -> tuple[TermSpec, ...]:
+        """The term itself, and `layer-kd` with the same weight from scores that grow in the same way."""
+        parts = spec.options.get("temperatures", AnnealedScoresOptions().temperatures)
+        return spec, TermSpec(term="layer-kd", weight=spec.weight, options={"annealing": parts})
+
     def on_progress(self, fraction: float) -> None:
         """Set φ for the next step."""
-        parts = self.options.temperatures
-        self.scale = (1 + min(int(fraction * parts + 1e-9), parts - 1)) / parts
+        self.scale = growth(fraction, self.options.temperatures)
 
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (); squared scores."""

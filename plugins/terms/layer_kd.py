@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ukd_core import Options, Term, TermInput, TermSetup
 
 from ..precision import at_least_float32, full_precision
+from .growth import growth
 from .scores import teacher_scores
 
 
@@ -23,6 +24,9 @@ class LayerKDOptions(Options):
     """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
     include_final: bool = False
     """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
+    annealing: int = Field(default=1, ge=1)
+    """T_max: the teacher's scores grow to their own size while the phase runs, as in `annealed-scores`; 1: they do
+    not."""
     matching: Literal["logits", "losses"] = "logits"
     """`logits`: one divergence from the mixed scores. `losses`: the mixture of the divergences from each layer."""
 
@@ -30,7 +34,8 @@ class LayerKDOptions(Options):
 class LayerKDTerm(Term):
     """Sum over student layers of the divergence from their targets, each a mean over units.
 
-    With z the scores of a pseudo head, A the projector's weights and D_T the space's divergence:
+    With z the scores of a pseudo head (the teacher's times φ with `annealing`), A the projector's weights and D_T the
+    space's divergence:
 
     - `logits`: Σ_j mean_u D_T(Σ_i A[j, i, u] · teacher_z[i, u] ‖ student_z[j, u])
     - `losses`: Σ_j mean_u Σ_i A[j, i, u] · D_T(teacher_z[i, u] ‖ student_z[j, u])
@@ -57,6 +62,12 @@ class LayerKDTerm(Term):
         self.heads = nn.ModuleList(setup.make_head(width) for width in setup.student_widths[: self.student_layers])
         spec = self.options.projector or setup.projector or "attention"
         self.projector = setup.make_projector(spec, self.student_layers, self.teacher_layers)
+        self.scale = 1.0
+
+    def on_progress(self, fraction: float) -> None:
+        """Set φ for the next step, and tell the projector."""
+        super().on_progress(fraction)
+        self.scale = growth(fraction, self.options.annealing)
 
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (); nats, or squared units for regression."""
@@ -70,7 +81,7 @@ class LayerKDTerm(Term):
 
     def matching_loss(self, batch: TermInput, student: Tensor) -> Tensor:
         """The loss for the scores of the student's layers, (S, units, C); shape ()."""
-        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
+        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers] * self.scale
         projection = self.projector(student, teacher)
         if self.options.matching == "logits":
             each = self.space.divergence(projection.targets, student, self.temperature)

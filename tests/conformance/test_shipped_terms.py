@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from ukd_plugins.terms.annealed_scores import AnnealedScoresOptions, AnnealedScoresTerm
+from ukd_plugins.terms.combined_hidden import CombinedHiddenOptions, CombinedHiddenTerm
 from ukd_plugins.terms.hard_label import HardLabelTerm
 from ukd_plugins.terms.hidden import HiddenOptions, HiddenTerm
 from ukd_plugins.terms.layer_kd import LayerKDOptions, LayerKDTerm
@@ -123,6 +124,27 @@ def skipped(student, teacher):
     return shares
 
 
+def combined(buckets):
+    """One student layer, unit and feature at a time; `buckets` gives the teacher layers of a student layer."""
+
+    def reference(term, batch):
+        students, teachers = len(batch.student.pooled), [states.numpy() for states in batch.teacher_states]
+        total = 0.0
+        for j, (own, layer) in enumerate(zip(batch.student.pooled, term.maps, strict=True)):
+            joined = np.concatenate([teachers[i] for i in buckets(j, students, len(teachers))], axis=-1)
+            target = oracles.linear(joined, layer.weight.detach().numpy(), layer.bias.detach().numpy())
+            total += float(((own.numpy().astype(np.float64) - target) ** 2).mean())
+        return total
+
+    return reference
+
+
+def shared_out(layer, students, teachers):
+    """Those of the teacher's layers whose bucket it is, asked of each of them; the nearest where there is none."""
+    own = [i for i in range(teachers) if layer * teachers // students <= i < (layer + 1) * teachers // students]
+    return own or [layer * teachers // students]
+
+
 CASES = [
     TermCase("hard-label", HardLabelTerm, reference=hard_label),
     TermCase("logit-kd", LogitKDTerm, reference=logit_kd),
@@ -143,6 +165,13 @@ CASES = [
     TermCase("hidden-mapped", HiddenTerm,
              HiddenOptions(projector="fixed:strategy=skip", width=3, normalise=True, distance="sum"),
              reference=hidden(skipped)),
+    TermCase("hidden-shared", HiddenTerm,
+             HiddenOptions(projector="fixed:strategy=skip", width=3, shared=True, teacher_map="learned"),
+             reference=hidden(skipped)),
+    TermCase("combined-hidden", CombinedHiddenTerm, CombinedHiddenOptions(), reference=combined(shared_out)),
+    TermCase("combined-hidden-pair", CombinedHiddenTerm, CombinedHiddenOptions(projector="fixed:strategy=final"),
+             reference=combined(lambda layer, students, teachers: [teachers - 1])),
+    TermCase("layer-kd-annealing", LayerKDTerm, LayerKDOptions(annealing=4), reference=layer_kd),
 ]
 
 

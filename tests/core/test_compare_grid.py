@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from ukd_core.errors import InputError
-from ukd_core.run.compare import Grid, split_students
+from ukd_core.run.compare import Grid, split_specs
 
 SETTINGS = {"teacher": "bert", "data": "d.csv", "epochs": 2}
 
@@ -26,7 +26,7 @@ def grid_of(output: Path | str, students=("cnn", "bilstm"), methods=("logit-kd",
     ("", []),
 ])
 def test_students_between_commas(text, students):
-    assert list(split_students(text)) == students
+    assert list(split_specs(text)) == students
 
 
 def test_every_student_by_every_method_by_every_seed_with_the_baseline_first():

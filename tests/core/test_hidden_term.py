@@ -31,7 +31,8 @@ def make(registry):
 def batch_of(students=(4, 4), teachers=(6, 6, 6, 6), units=3):
     torch.manual_seed(1)
     return TermInput(
-        student=LayerStates(pooled=tuple(torch.randn(units, width) for width in students), logits=torch.randn(units, 2)),
+        student=LayerStates(pooled=tuple(torch.randn(units, width) for width in students),
+                            logits=torch.randn(units, 2)),
         labels=torch.full((units,), SPACE.missing), labelled=torch.zeros(units, dtype=torch.bool), teacher_scores=None,
         teacher_states=tuple(torch.randn(units, width) for width in teachers))
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from ukd_plugins.projectors.fixed import FixedOptions, FixedProjector
 from ukd_plugins.projectors.random import RandomOptions, RandomProjector
 from ukd_plugins.terms.annealed_scores import AnnealedScoresOptions, AnnealedScoresTerm
+from ukd_plugins.terms.layer_kd import LayerKDOptions, LayerKDTerm
 
 from ukd_core import ProjectorSetup
 from ukd_core.testing.parts import installed, small_space
-from ukd_core.testing.term_inputs import Layers
+from ukd_core.testing.term_inputs import Layers, random_batch
 
 
 def mapped(projector, students, teachers):
@@ -28,6 +31,22 @@ def test_annealed_scores_grow_by_equal_parts():
         term.on_progress(step / 8)
         scales.append(term.scale)
     assert scales == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+
+
+def test_layers_grow_as_the_answer_does():
+    layers, space = Layers((4, 4), (4, 4)), small_space(installed().output_spaces["classes"])
+    term = LayerKDTerm(LayerKDOptions(annealing=4), layers.setup(space, installed()))
+    scales = [term.scale]
+    for step in range(8):
+        term.on_progress(step / 8)
+        scales.append(term.scale)
+    assert scales == [1.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    seen = random_batch(space, layers, 3, 0, dtype=torch.float32)
+    grown = replace(seen, teacher_scores=seen.teacher_scores * 0.25)
+    term.on_progress(0.9)
+    expected = term(grown)
+    term.on_progress(0.1)
+    torch.testing.assert_close(term(seen), expected)
 
 
 def test_annealed_scores_grow_with_the_passes():
@@ -88,3 +107,18 @@ def test_unordered_maps_occur():
     ("skip", [1, 3, 5, 7, 9]), ("reversed", [9, 7, 5, 3, 1]), ("last", [6, 7, 8, 9, 10]), ("final", [10] * 5)])
 def test_fixed_maps_of_five_layers_to_eleven(strategy, layers):
     assert mapped(FixedProjector(FixedOptions(strategy=strategy)), 5, 11) == layers
+
+
+@pytest.mark.parametrize(("strategy", "students", "teachers", "buckets"), [
+    ("buckets", 2, 6, [[0, 1, 2], [3, 4, 5]]),  # the regular combination of CKD's code, counted from 0
+    ("overlapping", 2, 6, [[0, 1, 2, 3], [2, 3, 4, 5]]),  # its overlapping one
+    ("buckets", 3, 7, [[0, 1], [2, 3], [4, 5, 6]]),
+    ("buckets", 3, 2, [[0], [0], [1]]),
+    ("overlapping", 1, 1, [[0]]),
+])
+def test_buckets_share_the_teachers_layers_out(strategy, students, teachers, buckets):
+    projector = FixedProjector(FixedOptions(strategy=strategy))
+    weights = projector(torch.zeros(students, 1, 2), torch.zeros(teachers, 1, 2)).weights[..., 0]
+    assert [row.nonzero().flatten().tolist() for row in weights] == buckets
+    for row, bucket in zip(weights, buckets, strict=True):
+        torch.testing.assert_close(row[bucket], torch.full((len(bucket),), 1 / len(bucket)))

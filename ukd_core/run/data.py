@@ -136,7 +136,7 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
 
 
 def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Sequence[str] | None = None,
-                teacher_labels: Sequence[str] | None = None) -> TaskData:
+                teacher_labels: Sequence[str] | None = None, metric: str | None = None) -> TaskData:
     """Agree on the label names (see `choose_names`) and encode every label; called once a run.
 
     Args:
@@ -144,9 +144,10 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
         space_type: The output space, built here with the names.
         label_names: The user's names, in the order of the teacher's classes.
         teacher_labels: What the teacher was trained to answer; None where it still has to learn the task.
+        metric: Takes the place of the space's own.
 
     Raises:
-        InputError: no label at all and no teacher that knows the task; names that contradict each other; a label
+        InputError: a metric that the space does not have, or of which less is better; no label at all and no teacher that knows the task; names that contradict each other; a label
             outside of them; training rows of a single class.
     """
     labels = {split: list(table["label"]) for split, table in raw.splits.items()}
@@ -164,6 +165,8 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
     except ValueError as error:
         raise InputError(raw.source, f"the label names {listed(names)} do not fit the output space "
                                      f"'{space_type.name}': {str(error).rstrip('.')}") from error
+    if metric is not None:
+        space.metric = _usable_metric(metric, space)
     encoded = {split: encode_split(values, space, raw.source, split) for split, values in labels.items()}
     if space_type.problem_type == "single_label_classification" and len(set(map(str, present))) == 1:
         raise InputError(raw.source, f"expected at least two classes in the training rows, got only {present[0]!r}",
@@ -171,6 +174,14 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
     splits = {split: table.remove_columns("label").add_column("label", encoded[split])
               for split, table in raw.splits.items()}
     return TaskData(splits, space, raw.pairs)
+
+
+def _usable_metric(metric: str, space: OutputSpace) -> str:
+    answers = space.predictions(torch.zeros(2, space.size)).numpy()
+    usable = sorted(set(space.metrics(answers, answers)) - space.errors)
+    if metric not in usable:
+        raise InputError("option 'metric'", f"expected {', '.join(usable)}, got {metric!r}")
+    return metric
 
 
 def _values(split: datasets.Dataset, column: str) -> Iterator[str]:

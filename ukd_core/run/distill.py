@@ -18,6 +18,7 @@ from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
 from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
+from ukd_core.run.combination import find_method
 from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.embedded import cache_folder
@@ -64,8 +65,9 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
             reporter: Reporter | None = None) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
-    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl`` and
-    ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears only when all input is checked and the teacher has answered.
+    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``
+    and ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears
+    only when all input is checked and the teacher has answered.
 
     Args:
         recipe: The run.
@@ -147,7 +149,7 @@ def make_plan(recipe: Recipe) -> Plan:
     use_bf16(recipe.precision, pick_device(recipe.device))
     space_type = registry.output_spaces.lookup(recipe.output_space)
     registry.pseudo_heads.lookup(recipe.pseudo_head)
-    phases = recipe.phases or registry.methods.lookup(recipe.method).phases
+    phases = recipe.phases or find_method(recipe.method, registry).phases
     check_phases(phases, recipe, registry)
     student = plan_source(recipe.student, registry, cache, "student")
     teacher = plan_source(recipe.teacher, registry, cache, "teacher")
@@ -156,7 +158,7 @@ def make_plan(recipe: Recipe) -> Plan:
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
                     seed=recipe.data_seed, cache=cache)
     data = encode_data(raw, space_type, label_names=recipe.label_names,
-                       teacher_labels=taken_labels(teacher, recipe, space_type))
+                       teacher_labels=taken_labels(teacher, recipe, space_type), metric=recipe.metric)
     usable_phases(phases, registry, data)
     return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
 
@@ -204,7 +206,7 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
 
     asked = {name: answers.scores(name).whole() for name in logits}
     by_layer = [] if split is None else [
-        evaluate_scores(asked[split][:, layer], labels[split], space).get(space.primary_metric)
+        evaluate_scores(asked[split][:, layer], labels[split], space).get(space.metric)
         for layer in range(teacher.source.num_layers)]
     metrics: dict[str, Any] = {
         "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
@@ -231,7 +233,7 @@ def _agreement(teacher: Tensor, student: Tensor, space: OutputSpace) -> float | 
 
 def _finish(training: Training, answers: TeacherAnswers, logits: Mapping[str, Tensor], metrics: Mapping[str, Any]
             ) -> None:
-    """Write the student and both sides' scores, then the metrics that mark the run as complete; drop the checkpoints."""
+    """Write the student and both sides' scores, then the metrics that make the run complete; drop the checkpoints."""
     folder = training.folder
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:

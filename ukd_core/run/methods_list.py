@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ukd_core.run.combination import SUFFIX, find_method, hosts
 from ukd_core.run.table import WIDTH
 
 if TYPE_CHECKING:
@@ -33,17 +34,25 @@ def method_list(registry: Registry) -> str:
     return "\n\n".join("\n".join([
         f"{name}: {method.summary}", *(f"  {line}" for line in _phases(method)),
         f"  needs {_needs(method, registry)}", _filled(f"source: {method.source}")])
-        for name, method in registry.methods.items())
+        for name, method in _listed(registry))
 
 
 def methods_page(registry: Registry) -> str:
     """The same as Markdown, with how each was checked."""
     sections = []
-    for name, method in registry.methods.items():
-        lines = [f"## {name}", "", _capital(method.summary) + ".", "", *(f"- {_capital(line)}." for line in _phases(method)),
+    for name, method in _listed(registry):
+        lines = [f"## {name}", "", _capital(method.summary) + ".", "",
+                 *(f"- {_capital(line)}." for line in _phases(method)),
                  f"- Needs {_needs(method, registry)}.", f"- Source: {method.source}"]
         sections.append("\n".join([*lines, *([f"- Checked: {method.checked}"] if method.checked else [])]))
     return "\n".join([PAGE_HEAD, "\n\n".join(sections), ""])
+
+
+def _listed(registry: Registry) -> Iterator[tuple[str, Method]]:
+    """The registered methods, then what they combine to."""
+    yield from registry.methods.items()
+    for host in hosts(registry):
+        yield host + SUFFIX, find_method(host + SUFFIX, registry)
 
 
 def _phases(method: Method) -> Iterator[str]:

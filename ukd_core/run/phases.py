@@ -282,7 +282,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, save_total_limit=2, load_best_model_at_end=select_best,
-        metric_for_best_model=training.data.space.primary_metric if select_best else None, greater_is_better=True)
+        metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)
     if args.n_gpu > 1:  # several GPUs need several processes; in one, batches would grow without anyone asking
         args._n_gpu = 1
     return args

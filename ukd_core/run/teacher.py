@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
 TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary",
-               "teacher_epochs", "teacher_learning_rate")
+               "teacher_epochs", "teacher_learning_rate", "metric")
 """Keys of a recipe that decide a fine-tuned teacher."""
 
 

@@ -18,6 +18,8 @@ from ukd_core.run.recipe import Recipe
 BASELINE = "none"
 """Every comparison has it: a method that is not compared with plain training proves nothing."""
 NOTE = "comparison.yaml"
+AT = "@"
+"""Between a method and the projector that it is run with: ``universal-kd@random:draws=1``."""
 
 
 class Cell(NamedTuple):
@@ -25,6 +27,7 @@ class Cell(NamedTuple):
 
     student: str
     method: str
+    """With the projector that takes the place of its own, after `AT`, where one was named."""
     seed: int
 
 
@@ -72,11 +75,13 @@ class Grid:
 
     def recipe(self, cell: Cell) -> Recipe:
         """The run of a cell."""
-        return Recipe.make({**self.settings, **cell._asdict(), "output": str(self.folder(cell))}, where="ukd compare")
+        method, at, projector = cell.method.partition(AT)
+        own = {"student": cell.student, "method": method, "seed": cell.seed, "output": str(self.folder(cell))}
+        return Recipe.make({**self.settings, **own, **({"projector": projector} if at else {})}, where="ukd compare")
 
     def folder(self, cell: Cell) -> Path:
         """Where the run of a cell is kept."""
-        return self.output / "runs" / _as_name(cell.student) / cell.method / f"seed-{cell.seed}"
+        return self.output / "runs" / _as_name(cell.student) / _as_name(cell.method) / f"seed-{cell.seed}"
 
     def claim(self) -> None:
         """Note the shared settings in the folder of the comparison; refuse one that holds something else.
@@ -103,23 +108,25 @@ class Grid:
         write_text(note, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True))
 
 
-def split_students(text: str) -> tuple[str, ...]:
-    """Students between commas; a comma within the options of one does not end it.
+def split_specs(text: str) -> tuple[str, ...]:
+    """Students or methods between commas; a comma within the options of one does not end it.
 
-    >>> split_students("bilstm:layers=2,hidden=64,cnn")
+    >>> split_specs("bilstm:layers=2,hidden=64,cnn")
     ('bilstm:layers=2,hidden=64', 'cnn')
     """
-    students: list[str] = []
+    specs: list[str] = []
     for piece in text.split(","):
         name, equals, _ = piece.partition("=")
-        if students and equals and ":" not in name:
-            students[-1] += f",{piece}"
+        if specs and equals and ":" not in name:
+            specs[-1] += f",{piece}"
         else:
-            students.append(piece)
-    return tuple(student.strip() for student in students if student.strip())
+            specs.append(piece)
+    return tuple(spec.strip() for spec in specs if spec.strip())
 
 
-def _as_name(student: str) -> str:
-    """A folder name that people recognise and that no two students share."""
-    readable = re.sub(r"[^\w.=-]+", "-", student).strip("-.")[-48:]
-    return f"{readable}-{hashlib.sha256(student.encode()).hexdigest()[:6]}"
+def _as_name(spec: str) -> str:
+    """A folder name that people recognise; other specs never have it. A plain name stays as it is."""
+    if re.fullmatch(r"[a-z0-9-]+(\+[a-z]+)?", spec):
+        return spec
+    readable = re.sub(r"[^\w.=-]+", "-", spec).strip("-.")[-48:]
+    return f"{readable}-{hashlib.sha256(spec.encode()).hexdigest()[:6]}"

@@ -40,8 +40,8 @@ def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, 
     def note(cell: Cell, metrics: dict[str, Any]) -> None:
         done[cell] = metrics
         scores = ", ".join(f"{name} {score:.4f}" for name, score in metrics["student"]["metrics"].items())
-        reporter.say(f"{len(done)}/{len(grid)} {cell.student}, {cell.method}, seed {cell.seed}: {scores or 'not scored'} "
-                     f"({metrics['seconds']['train']:.0f} s)")
+        reporter.say(f"{len(done)}/{len(grid)} {cell.student}, {cell.method}, seed {cell.seed}: "
+                     f"{scores or 'not scored'} ({metrics['seconds']['train']:.0f} s)")
 
     cells = list(grid)
     if jobs == 1:

@@ -13,8 +13,9 @@ import numpy as np
 from safetensors.torch import load
 
 from ukd_core.errors import InputError
+from ukd_core.run.combination import find_method
 from ukd_core.run.compare.bootstrap import Interval, paired_difference
-from ukd_core.run.compare.grid import BASELINE, Cell, Grid
+from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
 from ukd_core.run.files import write_text
 from ukd_core.run.table import text_table
 
@@ -89,6 +90,7 @@ def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Regi
                          "Give the data a validation or test file, or --validation-fraction.")
     recipe = grid.recipe(next(iter(grid)))
     space = registry.output_spaces.lookup(recipe.output_space)(first["labels"])
+    space.metric = recipe.metric or space.metric
     rows = [row for student in grid.students for row in _of_student(grid, student, done, space, split)]
     summary = Summary(_title(grid, first, space, split), _notes(grid, first, registry), tuple(rows))
     _write_runs(grid, done)
@@ -99,7 +101,7 @@ def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Regi
 def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]], space: OutputSpace, split: str
                 ) -> Iterator[MethodRow]:
     scored = {method: [done[Cell(student, method, seed)] for seed in range(grid.seeds)] for method in grid.methods}
-    scores = {method: tuple(float(run["student"]["metrics"][space.primary_metric]) for run in runs)
+    scores = {method: tuple(float(run["student"]["metrics"][space.metric]) for run in runs)
               for method, runs in scored.items()}
     answered = {method: [_predictions(grid.folder(Cell(student, method, seed)), space, split)
                          for seed in range(grid.seeds)] for method in grid.methods}
@@ -108,11 +110,11 @@ def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]]
     order = sorted(grid.methods, key=lambda method: -mean(scores[method]))
 
     def metric(given: np.ndarray, known: np.ndarray) -> float:
-        return float(space.metrics(given, known)[space.primary_metric])
+        return float(space.metrics(given, known)[space.metric])
 
     for method in grid.methods:
         over = {other: paired_difference(predictions[method], predictions[other], labels, metric,
-                                         mean_over_rows=space.primary_metric == "accuracy" and labels.ndim == 1)
+                                         mean_over_rows=space.metric == "accuracy" and labels.ndim == 1)
                 for other in (BASELINE, RIVAL) if other in grid.methods and method not in (BASELINE, other)}
         agreement = [run["agreement"][split] for run in scored[method]]
         yield MethodRow(student, method, scores[method], order.index(method) + 1, over,
@@ -130,18 +132,19 @@ def _predictions(folder: Path, space: OutputSpace, split: str) -> tuple[np.ndarr
 
 def _title(grid: Grid, first: Mapping[str, Any], space: OutputSpace, split: str) -> str:
     teacher = first["teacher"]
-    return (f"{space.primary_metric} on {split} ({first['rows'][split]:,} rows), {grid.seeds} "
+    return (f"{space.metric} on {split} ({first['rows'][split]:,} rows), {grid.seeds} "
             f"seed{'s' if grid.seeds > 1 else ''}; teacher {teacher['name']} "
-            f"{teacher['metrics'][space.primary_metric]:.4f}")
+            f"{teacher['metrics'][space.metric]:.4f}")
 
 
 def _notes(grid: Grid, first: Mapping[str, Any], registry: Registry) -> tuple[str, ...]:
     recipe = grid.recipe(next(iter(grid)))
-    phases = ", ".join(f"{method} {len(registry.methods[method].phases)}" for method in grid.methods)
+    counts = {method: len(find_method(method.partition(AT)[0], registry).phases) for method in grid.methods}
+    phases = ", ".join(f"{method} {count}" for method, count in counts.items())
     return (
         f"Differences are paired by seed and row; in brackets the 95 % interval of a bootstrap over both. All runs: "
-        f"{first['rows']['train']:,} training rows, {recipe.epochs:g} passes in batches of {recipe.batch_size}, the same "
-        f"learning rate for a student whatever the method. What differs: the phases of the methods ({phases}).",
+        f"{first['rows']['train']:,} training rows, {recipe.epochs:g} passes in batches of {recipe.batch_size}, the "
+        f"same learning rate for a student whatever the method. What differs: the phases of the methods ({phases}).",
         "An interval says nothing about other data, and of many comparisons some look good by chance.")
 
 
