@@ -142,7 +142,7 @@ def test_code_keeps_the_rule(rule: Rule) -> None:
     (import_direction, "ukd_adapters.bert", "from ukd_core.plugins import load_registry"),
     (import_direction, "ukd_adapters.bert", "import ukd_plugins"),
     (import_direction, "ukd_plugins.projectors.fixed", "from ukd_core.projector import mix"),
-    (only_public_names, "ukd_plugins.projectors.fixed", "from ukd_core import mix"),
+    (only_public_names, "ukd_plugins.projectors.fixed", "from ukd_core import check_stacks"),
     (short_functions, "ukd_core.spec", "def f():\n" + "    x = 1\n" * FUNCTION_LIMIT),
     (no_star_import, "ukd_core.spec", "from os import *"),
     (no_assert, "ukd_core.spec", "assert 1"),

@@ -111,9 +111,10 @@ class HiddenTerm(Term):
         kept = self.options.teacher_map == "kept"
         if self.concatenated:
             width = self._one_width(teachers)
-            joined = self.options.model_copy(update={"width": self.options.width or JOINED_WIDTH})
-            self.student_maps = LayerMaps([sum(students)], joined.width, joined, kept=False)
-            self.teacher_maps = LayerMaps([len(students) * width], joined.width, joined, kept)
+            joined = self.options.width or JOINED_WIDTH
+            options = self.options.model_copy(update={"width": joined})
+            self.student_maps = LayerMaps([sum(students)], joined, options, kept=False)
+            self.teacher_maps = LayerMaps([len(students) * width], joined, options, kept)
         else:
             width = self.options.width or teachers[-1]
             self.student_maps = LayerMaps(students, width, self.options, kept=False)

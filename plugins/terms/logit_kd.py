@@ -60,4 +60,5 @@ class LogitKDTerm(Term):
             if self.options.matching == "logits":
                 return self.space.divergence(projection.targets[0], student, self.temperature).mean()
             apart = self.space.divergence(scores, student.expand_as(scores), self.temperature)
-            return (projection.weights[0] * apart).sum(dim=0).mean()
+            mixed: Tensor = (projection.weights[0] * apart).sum(dim=0)
+            return mixed.mean()

@@ -45,7 +45,7 @@ def test_a_method_without_layers_is_no_host(registry):
     with pytest.raises(InputError) as refused:
         find_method("logit-kd+universal", registry)
     assert str(refused.value).startswith("method 'logit-kd+universal': expected a host that matches layers or lets "
-                                         "scores grow, got 'logit-kd'. Hosts: pkd, ")
+                                         "scores grow, got 'logit-kd'. Hosts: alp-kd, ")
 
 
 def test_unknown_hosts_are_named(registry):

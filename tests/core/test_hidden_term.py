@@ -86,7 +86,7 @@ def test_concatenated_states_are_compared_as_one(make, distance):
 def test_concatenation_needs_layers_of_one_width(make):
     with pytest.raises(InputError) as refused:
         make((4, 4), (6, 5, 6), combine="concatenated")
-    assert str(refused.value) == ("term 'hidden': expected teacher layers of one width, got [5, 6]. "
+    assert str(refused.value) == ("term 'hidden': expected teacher layers of one width, got 5, 6. "
                                   "Use combine=layers.")
 
 

@@ -147,8 +147,9 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
         metric: Takes the place of the space's own.
 
     Raises:
-        InputError: a metric that the space does not have, or of which less is better; no label at all and no teacher that knows the task; names that contradict each other; a label
-            outside of them; training rows of a single class.
+        InputError: no label at all and no teacher that knows the task; names that contradict each other; a label
+            outside of them; training rows of a single class; a metric that the space lacks, or of which less is
+            better.
     """
     labels = {split: list(table["label"]) for split, table in raw.splits.items()}
     present = [label for label in labels["train"] if label is not None]

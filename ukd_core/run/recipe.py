@@ -29,8 +29,8 @@ class Recipe(Options):
 
     output_space: str = Field("classes", description="What a score means: classes, multilabel, regression, or a "
                                                     "plug-in's")
-    metric: str | None = Field(None, description="Picks the best checkpoint and compares methods (matthews_correlation);"
-                                                 " default: the output space's")
+    metric: str | None = Field(None, description="Picks the best checkpoint (f1, matthews_correlation, ...); default: "
+                                                 "the output space's")
     text_columns: tuple[str, ...] | None = Field(None, description="Column of the texts, or the two columns of a pair")
     label_column: str | None = Field(None, description="Column of the labels")
     label_names: tuple[str, ...] | None = Field(None, description="Names of the classes, in the order of their "

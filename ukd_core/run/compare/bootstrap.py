@@ -66,7 +66,8 @@ def paired_difference(one: np.ndarray, other: np.ndarray, labels: np.ndarray, me
 def _one_draw(one: np.ndarray, other: np.ndarray, labels: np.ndarray, metric: Metric,
               generator: np.random.Generator) -> float:
     seeds, rows = one.shape[:2]
-    chosen, taken = generator.integers(seeds, size=seeds), generator.integers(rows, size=rows)
+    chosen = generator.integers(seeds, size=(seeds,))
+    taken = generator.integers(rows, size=(rows,))
     differences = {seed: metric(one[seed][taken], labels[taken]) - metric(other[seed][taken], labels[taken])
-                   for seed in set(chosen.tolist())}
-    return float(np.mean([differences[seed] for seed in chosen.tolist()]))
+                   for seed in np.unique(chosen)}
+    return float(np.mean([differences[seed] for seed in chosen]))

@@ -126,7 +126,7 @@ def split_specs(text: str) -> tuple[str, ...]:
 
 def _as_name(spec: str) -> str:
     """A folder name that people recognise; other specs never have it. A plain name stays as it is."""
-    if re.fullmatch(r"[a-z0-9-]+(\+[a-z]+)?", spec):
+    if re.fullmatch(r"[a-z0-9-]{1,48}(\+[a-z]+)?", spec):
         return spec
     readable = re.sub(r"[^\w.=-]+", "-", spec).strip("-.")[-48:]
     return f"{readable}-{hashlib.sha256(spec.encode()).hexdigest()[:6]}"

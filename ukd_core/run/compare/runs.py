@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, 
     return {cell: done[cell] for cell in cells}
 
 
-def _in_a_process(recipe: Recipe, jobs: int) -> Mapping[str, Any]:
+def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
     folder = Path(recipe.output)
     if metrics := finished_metrics(folder):
         return metrics
