@@ -12,14 +12,13 @@ DIH = Method(
     source=(
         "Asadian, Salehi-Abari, Distilling Knowledge via Intermediate Classifiers, 2021, "
         "https://arxiv.org/abs/2103.00497: the mean over heads of 0.9 times the label loss and 0.1 times the "
-        "divergence, weights of the authors' code, which divides scores by a temperature of 5. Ours: a head on every "
-        "layer, fitted to its optimum; temperature 1 unless the run has another."
+        "divergence at temperature 5, as in the authors' code. Ours: a head on every layer, fitted to its optimum."
     ),
     checked=_CHECKED,
     phases=(Phase(name="distil", terms=(
         TermSpec(term="hard-label", weight=0.9),
         TermSpec(term="logit-kd", weight=0.1, options={
-            "projector": "fixed:strategy=uniform", "matching": "losses"}),
+            "projector": "fixed:strategy=uniform", "matching": "losses", "temperature": 5.0}),
     )),),
 )
 

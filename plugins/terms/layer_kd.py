@@ -19,7 +19,7 @@ class LayerKDOptions(Options):
     """Which layers are matched, and how."""
 
     temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Divides both sides' scores in the divergence; None: the run's temperature, else 1."""
+    """Divides both sides' scores in the divergence; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
     """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
     include_final: bool = False
@@ -56,7 +56,7 @@ class LayerKDTerm(Term):
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__(options, setup)
-        self.temperature: float = self.options.temperature or setup.temperature or 1.0
+        self.temperature: float = setup.temperature or self.options.temperature or 1.0
         self.student_layers = self._count(len(setup.student_widths))
         self.teacher_layers = self._count(setup.teacher_layers)
         self.heads = nn.ModuleList(setup.make_head(width) for width in setup.student_widths[: self.student_layers])

@@ -17,7 +17,7 @@ class LogitKDOptions(Options):
     """What the student's answer is compared with."""
 
     temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
-    """Divides both sides' scores; None: the run's temperature, else 1."""
+    """Divides both sides' scores; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
     """A projector over all pseudo heads and the classifier, as ``name:key=value``; None: the classifier alone."""
     matching: Literal["logits", "losses"] = "logits"
@@ -44,7 +44,7 @@ class LogitKDTerm(Term):
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__(options, setup)
-        self.temperature: float = self.options.temperature or setup.temperature or 1.0
+        self.temperature: float = setup.temperature or self.options.temperature or 1.0
         spec = self.options.projector
         self.projector: Projector | None = (
             setup.make_projector(spec, 1, setup.teacher_layers + 1) if spec is not None else None)

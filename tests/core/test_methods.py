@@ -67,9 +67,10 @@ def test_the_assistant_form_has_the_final_answer_twice():
     assert loss_of(finetune) == {"hard-label": 1.0}
 
 
-def test_the_temperature_of_a_run_reaches_every_shipped_method():
-    assert not any("temperature" in term.options
-                   for method in METHODS.values() for phase in method.phases for term in phase.terms)
+def test_dih_has_the_weights_and_the_temperature_of_its_source():
+    (phase,) = METHODS["dih"].phases
+    assert loss_of(phase) == {"hard-label": 0.9, "logit-kd": 0.1}
+    assert phase.terms[1].options == {"projector": "fixed:strategy=uniform", "matching": "losses", "temperature": 5.0}
 
 
 def test_what_ukd_ships_is_registered_through_the_entry_point(registry):

@@ -70,8 +70,9 @@ def test_hard_label_without_labels_is_zero_with_a_gradient_of_zero(space):
     assert (batch.student.logits.grad == 0).all()
 
 
-@pytest.mark.parametrize(("option", "run", "used"), [(None, None, 1.0), (None, 4.0, 4.0), (2.0, 4.0, 2.0)])
-def test_the_temperature_is_the_options_then_the_runs_then_one(option, run, used):
+@pytest.mark.parametrize(("option", "run", "used"), [(None, None, 1.0), (None, 4.0, 4.0), (2.0, None, 2.0),
+                                                     (2.0, 4.0, 4.0)])
+def test_the_temperature_is_the_runs_then_the_options_then_one(option, run, used):
     batch = batch_of()
     loss = LogitKDTerm(LogitKDOptions(temperature=option), setup_of(temperature=run))(batch)
     expected = np.mean([oracles.kl_divergence(teacher, student, used) for teacher, student in zip(

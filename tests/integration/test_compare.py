@@ -82,7 +82,7 @@ def test_runs_in_processes_are_the_same_runs(compare, tmp_path: Path):
 @pytest.mark.parametrize(("more", "problem"), [
     (["--methods", "magic"], "ukd: method 'magic': no such method. Available: "),
     (["--methods", "logit-kd", "--projector", "magic"], "ukd: projector 'magic': no such projector. Available: "),
-    (["--validation-fraction", "2"], "ukd: ukd compare: "),
+    (["--validation-fraction", "2"], "ukd: ukd compare: option 'validation_fraction' has a wrong value: "),
 ])
 def test_bad_input_is_one_line_before_anything_runs(compare, more, problem, tmp_path: Path):
     status, out, err = compare(*more)

@@ -243,10 +243,10 @@ def _rows(table: datasets.Dataset, split: str, texts: Sequence[str], label: str 
     rows: Rows = {}
     for key, name in zip(("text", "pair"), texts, strict=False):
         column = _need(name, table, split, where)
-        rows[key] = [_as_text(value, column, row, split, where) for row, value in enumerate(table[column])]
+        rows[key] = [_as_text(value, column, row, split, where) for row, value in enumerate(table[column][:])]
     found = None if label is None or split == "unlabelled" else _find(label, table.column_names)
     rows["label"] = [None] * table.num_rows if found is None else _of_one_kind(clean_labels(
-        table[found], _class_names(table.features[found]), where=where, split=split))
+        table[found][:], _class_names(table.features[found]), where=where, split=split))
     return rows
 
 

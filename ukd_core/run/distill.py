@@ -210,7 +210,7 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
         for layer in range(teacher.source.num_layers)]
     metrics: dict[str, Any] = {
         "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
-        "seed": recipe.seed, "evaluated_on": split,
+        "seed": recipe.seed, "evaluated_on": split, "metric": space.metric,
         "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
         "layer_accuracy": by_layer,
         "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -49,6 +50,15 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line about what happens now or what was found."""
         self._console.print(text, markup=False)
+
+    @contextmanager
+    def board(self) -> Iterator[Callable[[str], None]]:
+        """A text that is redrawn in its place while the block runs, below the lines; only on a terminal."""
+        if not self._console.is_terminal:
+            yield lambda text: None
+            return
+        with Live(console=self._console, transient=True, auto_refresh=False) as live:
+            yield lambda text: live.update(Text(text), refresh=True)
 
     @contextmanager
     def track(self, what: str, total: int, unit: str = "steps") -> Iterator[Callable[[int], None]]:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError
+from ukd_core.run.combination import find_method
+from ukd_core.run.compare.grid import Cell
 from ukd_core.run.distill import completed, make_plan
 from ukd_core.run.output import finished_metrics
+from ukd_core.run.phases import check_phases, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
+from ukd_core.run.table import text_table
 
 if TYPE_CHECKING:
-    from ukd_core.run.compare.grid import Cell, Grid
+    from ukd_core.run.compare.grid import Grid
 
 
 def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, Any]]:
@@ -28,35 +34,65 @@ def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, 
     Args:
         grid: The runs.
         jobs: Runs at a time; more than one makes a process for each, which share the processor's cores.
-        reporter: Gets a line a run.
+        reporter: Gets a line a run and, on a terminal, a table that is redrawn.
     """
-    for student in grid.students:  # every name and option is checked before the first run begins
-        for method in grid.methods:
-            make_plan(grid.recipe(next(cell for cell in grid if cell[:2] == (student, method))))
+    _check(grid)
     grid.claim()
-    done: dict[Cell, dict[str, Any]] = {}
+    first, *others = grid
+    done = {first: completed(grid.recipe(first), reporter)}  # says how far the teacher's fine-tuning and pass are
+    _say(reporter, grid, done, first)
+    with reporter.board() as show:
+        for cell, metrics in _each(grid, others, jobs):
+            done[cell] = metrics
+            _say(reporter, grid, done, cell)
+            show(board(grid, done))
+    return {cell: done[cell] for cell in grid}
 
-    def note(cell: Cell, metrics: dict[str, Any]) -> None:
-        done[cell] = metrics
-        scores = ", ".join(f"{name} {score:.4f}" for name, score in metrics["student"]["metrics"].items())
-        reporter.say(f"{len(done)}/{len(grid)} {cell.student}, {cell.method}, seed {cell.seed}: "
-                     f"{scores or 'not scored'} ({metrics['seconds']['train']:.0f} s)")
 
-    cells = list(grid)
+def board(grid: Grid, done: Mapping[Cell, Mapping[str, Any]]) -> str:
+    """How far a comparison is: for each student and method the mean score of the seeds that are done, and how many."""
+    rows = []
+    for method in grid.methods:
+        row = [method]
+        for student in grid.students:
+            scores = [run["student"]["metrics"][run["metric"]] for cell, run in done.items()
+                      if cell[:2] == (student, method) and run["student"]["metrics"]]
+            row.append(f"{mean(scores):.4f} ({len(scores)})" if scores else "")
+        rows.append(row)
+    return text_table(f"{len(done)} of {len(grid)} runs", ["method", *grid.students], rows,
+                      range(1, len(grid.students) + 1))
+
+
+def _check(grid: Grid) -> None:
+    """Read the data and look up every name and option before the first run begins."""
+    for student in grid.students:
+        plan = make_plan(grid.recipe(Cell(student, grid.methods[0], 0)))
+    for method in grid.methods:
+        recipe = grid.recipe(Cell(grid.students[0], method, 0))
+        phases = recipe.phases or find_method(recipe.method, plan.registry).phases
+        check_phases(phases, recipe, plan.registry)
+        usable_phases(phases, plan.registry, plan.data)
+
+
+def _say(reporter: Reporter, grid: Grid, done: Mapping[Cell, Mapping[str, Any]], cell: Cell) -> None:
+    metrics = done[cell]
+    scores = ", ".join(f"{name} {score:.4f}" for name, score in metrics["student"]["metrics"].items())
+    reporter.say(f"{len(done)}/{len(grid)} {cell.student}, {cell.method}, seed {cell.seed}: "
+                 f"{scores or 'not scored'} ({metrics['seconds']['train']:.0f} s)")
+
+
+def _each(grid: Grid, cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    """The runs of some cells as they end: here in their order, or in several processes at once."""
     if jobs == 1:
-        for cell in cells:
-            note(cell, completed(grid.recipe(cell), Reporter(quiet=True)))
-        return done
-    note(cells[0], completed(grid.recipe(cells[0]), Reporter(quiet=True)))
+        yield from ((cell, completed(grid.recipe(cell), Reporter(quiet=True))) for cell in cells)
+        return
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs): cell for cell in cells[1:]}
+        waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs): cell for cell in cells}
         try:
-            for future in as_completed(waiting):
-                note(waiting[future], future.result())
+            yield from ((waiting[future], future.result()) for future in as_completed(waiting))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return {cell: done[cell] for cell in cells}
 
 
 def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
