@@ -73,7 +73,8 @@ class Term(nn.Module, ABC):
     summary: ClassVar[str] = ""
     Options: ClassVar[type[spec.Options]] = spec.Options
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of "labels", "teacher-scores", "teacher-states", "student-tokens", "student-attentions"."""
+    """Of "labels" (units without one teach it nothing), "known-labels" (they teach it something else),
+    "teacher-scores", "teacher-states", "student-tokens", "student-attentions"."""
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__()

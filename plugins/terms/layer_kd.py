@@ -24,6 +24,8 @@ class LayerKDOptions(Options):
     """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
     include_final: bool = False
     """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
+    include_classifier: bool = False
+    """Mix all teacher layers and, as one more, the teacher's own classifier."""
     annealing: int = Field(default=1, ge=1)
     """T_max: the teacher's scores grow to their own size while the phase runs, as in `annealed-scores`; 1: they do
     not."""
@@ -41,8 +43,8 @@ class LayerKDTerm(Term):
     - `losses`: Σ_j mean_u Σ_i A[j, i, u] · D_T(teacher_z[i, u] ‖ student_z[j, u])
 
     Student layers 0..M−2 and teacher layers 0..T−2 take part, with `include_final` all; a model of one layer takes
-    part with that one. The term owns the student's heads and the projector; both learn with the student. Units
-    without a label take part as well.
+    part with that one. With `include_classifier` all T pseudo heads and the classifier are the teacher's layers. The
+    term owns the student's heads and the projector; both learn with the student. Units without a label take part.
 
     Source: Wu et al., Universal-KD, EMNLP 2021, https://aclanthology.org/2021.emnlp-main.603; the sum over layers and
     the choice of layers follow the GLMKD implementation, the formula of `losses` is inferred.
@@ -58,7 +60,8 @@ class LayerKDTerm(Term):
         super().__init__(options, setup)
         self.temperature: float = setup.temperature or self.options.temperature or 1.0
         self.student_layers = self._count(len(setup.student_widths))
-        self.teacher_layers = self._count(setup.teacher_layers)
+        self.teacher_layers = (setup.teacher_layers + 1 if self.options.include_classifier
+                               else self._count(setup.teacher_layers))
         self.heads = nn.ModuleList(setup.make_head(width) for width in setup.student_widths[: self.student_layers])
         spec = self.options.projector or setup.projector or "attention"
         self.projector = setup.make_projector(spec, self.student_layers, self.teacher_layers)

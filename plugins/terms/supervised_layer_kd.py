@@ -34,7 +34,7 @@ class SupervisedLayerKDTerm(LayerKDTerm):
     summary = "layer-kd whose student heads also learn from the labels"
     Options = SupervisedLayerKDOptions
     options: SupervisedLayerKDOptions
-    needs = frozenset({"teacher-scores"})
+    needs = frozenset({"teacher-scores", "known-labels"})
 
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (); nats, or squared units for regression."""

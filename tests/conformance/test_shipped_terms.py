@@ -171,6 +171,7 @@ CASES = [
     TermCase("combined-hidden", CombinedHiddenTerm, CombinedHiddenOptions(), reference=combined(shared_out)),
     TermCase("combined-hidden-pair", CombinedHiddenTerm, CombinedHiddenOptions(projector="fixed:strategy=final"),
              reference=combined(lambda layer, students, teachers: [teachers - 1])),
+    TermCase("layer-kd-classifier", LayerKDTerm, LayerKDOptions(include_classifier=True), reference=layer_kd),
     TermCase("layer-kd-annealing", LayerKDTerm, LayerKDOptions(annealing=4), reference=layer_kd),
 ]
 

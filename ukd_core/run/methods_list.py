@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ukd_core.plugins import Registry
 
 NEEDS = {
-    "labels": "labels", "teacher-scores": "the teacher's scores", "teacher-states": "the teacher's hidden states",
-    "student-tokens": "the student's token states", "student-attentions": "the student's attention maps",
+    "labels": "labels", "known-labels": "labels", "teacher-scores": "the teacher's scores",
+    "teacher-states": "the teacher's hidden states", "student-tokens": "the student's token states",
+    "student-attentions": "the student's attention maps",
 }
 """What a term needs, in words."""
 
@@ -70,7 +71,7 @@ def _weighted(spec: TermSpec) -> str:
 
 def _needs(method: Method, registry: Registry) -> str:
     needed = {need for phase in method.phases for spec in phase.terms for need in registry.terms[spec.term].needs}
-    return ", ".join(words for need, words in NEEDS.items() if need in needed) or "nothing"
+    return ", ".join(dict.fromkeys(words for need, words in NEEDS.items() if need in needed)) or "nothing"
 
 
 def _capital(text: str) -> str:

@@ -79,7 +79,7 @@ class TermCase(Case):
     def not_applicable(self) -> frozenset[str]:
         """Laws about labels, equality or a reference, where the term has nothing to do with them."""
         needs = self.kind.needs
-        equality = "teacher-scores" in needs and "labels" not in needs
+        equality = "teacher-scores" in needs and not needs & {"labels", "known-labels"}
         left_out = {"check_unlabelled_units": "labels" not in needs,
                     "check_zero_at_equality": not (equality if self.zero_at_equality is None else
                                                    self.zero_at_equality),

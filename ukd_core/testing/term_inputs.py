@@ -16,7 +16,8 @@ from ukd_core.term import TermInput, TermSetup
 from ukd_core.testing.parts import FirstColumns, missing_labels, projectors_of, some_labels
 from ukd_core.testing.strategies import KINDS, Kind, random_tensor
 
-NEEDS = frozenset({"labels", "teacher-scores", "teacher-states", "student-tokens", "student-attentions"})
+NEEDS = frozenset({"labels", "known-labels", "teacher-scores", "teacher-states", "student-tokens",
+                   "student-attentions"})
 """What a term may need."""
 HEADS, LENGTH = 2, 3
 """Of the attention maps and token states in a batch."""
@@ -107,7 +108,7 @@ def only(batch: TermInput, needs: frozenset[str], space: OutputSpace) -> TermInp
     student = replace(batch.student, tokens=batch.student.tokens if tokens else None,
                       attentions=batch.student.attentions if attentions else None,
                       mask=batch.student.mask if tokens or attentions else None)
-    labels = batch.labels if "labels" in needs else missing_labels(space, len(batch.labels))
+    labels = batch.labels if needs & {"labels", "known-labels"} else missing_labels(space, len(batch.labels))
     return TermInput(student=student, labels=labels, labelled=space.is_labelled(labels),
                      teacher_scores=batch.teacher_scores if "teacher-scores" in needs else None,
                      teacher_states=batch.teacher_states if "teacher-states" in needs else None)
@@ -115,7 +116,7 @@ def only(batch: TermInput, needs: frozenset[str], space: OutputSpace) -> TermInp
 
 def with_other(batch: TermInput, other: TermInput, need: str) -> TermInput:
     """The batch with one of the things that a term may need taken from another batch of the same shape."""
-    if need == "labels":
+    if need in ("labels", "known-labels"):
         return replace(batch, labels=other.labels, labelled=other.labelled)
     if need == "teacher-scores":
         return replace(batch, teacher_scores=other.teacher_scores)
