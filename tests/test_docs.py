@@ -17,6 +17,7 @@ import ukd_core
 import ukd_core.testing
 from ukd_core import Recipe, hookspecs
 from ukd_core.cli import app
+from ukd_core.run.combination import find_method
 from ukd_core.run.methods_list import methods_page
 from ukd_core.run.phases import check_phases, find_projector
 
@@ -54,13 +55,14 @@ def test_the_page_of_methods_is_what_the_program_says(registry):
 
 @pytest.mark.parametrize("document", sorted(PAGES))
 def test_every_option_of_a_document_exists(document: str, registry):
-    other = {"resume", "overwrite", "recipe", "plugin", "split", "examples", "help"}  # not keys of a recipe
+    other = {"resume", "overwrite", "recipe", "plugin", "split", "examples", "help", "students", "methods", "seeds",
+             "jobs", "markdown"}  # not keys of a recipe
     whole = re.sub(r"\\\n", " ", PAGES[document])  # a command may go on in the next line
     text = re.sub(r"\b(?:python|pip|torchrun|accelerate) [^`\n]*", "", whole)  # and these have options of their own
     flags = {flag.replace("-", "_") for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text)}
     assert flags <= set(Recipe.model_fields) | other
-    for name in re.findall(r"--method[ =]([\w-]+)", text):
-        assert name in registry.methods
+    for name in re.findall(r"--method[ =]([a-z][\w+-]*)", text):
+        assert find_method(name, registry)
     for name in re.findall(r'--projector[ =]"?([a-z][\w:=,\[\]-]*)', text):
         if not name.startswith("confidence"):  # the one of the tutorial
             assert find_projector(name, registry)
