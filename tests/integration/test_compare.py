@@ -79,6 +79,43 @@ def test_runs_in_processes_are_the_same_runs(compare, tmp_path: Path):
     assert not list(tmp_path.glob("c/runs/*/*/*.yaml"))
 
 
+KILLER = """
+import os
+
+from ukd_core import Method, Phase, Term, TermSpec, hookimpl
+
+
+class Killer(Term):
+    name = "killer"
+
+    def forward(self, batch):
+        os.kill(os.getpid(), 9)
+
+
+@hookimpl
+def ukd_register_terms():
+    return [Killer]
+
+
+@hookimpl
+def ukd_register_methods():
+    return [Method(name="killer", summary="s", source="none.",
+                   phases=(Phase(name="distil", terms=(TermSpec(term="killer"),)),))]
+"""
+
+
+def test_a_run_that_died_in_its_process_is_named(compare, tmp_path: Path):
+    (tmp_path / "killer.py").write_text(KILLER)
+    students = "cnn:layers=1,hidden=16"
+    status, _, err = compare("--methods", "killer", "--jobs", 2, "--plugin", tmp_path / "killer.py", students=students,
+                             seeds=1)
+    assert status == 2
+    (folder,) = tmp_path.glob("c/runs/*/none/seed-0")
+    killed = folder.parents[1] / "killer" / "seed-0"
+    assert err.splitlines()[-1] == (f"ukd: run '{killed}': exit status -9: no word of why. "
+                                    "Start the same comparison again to go on.")
+
+
 @pytest.mark.parametrize(("more", "problem"), [
     (["--methods", "magic"], "ukd: method 'magic': no such method. Available: "),
     (["--methods", "logit-kd", "--projector", "magic"], "ukd: projector 'magic': no such projector. Available: "),
@@ -89,3 +126,23 @@ def test_bad_input_is_one_line_before_anything_runs(compare, more, problem, tmp_
     assert (status, out) == (2, "")
     assert err.startswith(problem) and len(err.splitlines()) == 1
     assert not (tmp_path / "c").exists()
+
+
+def test_without_rows_to_score_on_nothing_runs(compare, news: Path, tmp_path: Path):
+    status, out, err = compare("--data", news / "train.jsonl", "--validation-fraction", 0)
+    assert (status, out) == (2, "")
+    assert err == ("ukd: ukd compare: expected labelled validation or test rows, got none. Give the data a validation "
+                   "or test file, or --validation-fraction.\n")
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_went_wrong_in_a_process_is_said(compare, tmp_path: Path):
+    students = "cnn:layers=1,hidden=16"
+    assert compare("--methods", "none", students=students, seeds=1)[0] == 0
+    (folder,) = tmp_path.glob("c/runs/*/none")
+    (folder / "seed-1").mkdir()
+    (folder / "seed-1" / "thesis.txt").write_text("mine")
+    status, _, err = compare("--methods", "none", "--jobs", 2, students=students, seeds=2)
+    assert status == 2
+    assert err.splitlines()[-1].startswith(f"ukd: run '{folder / 'seed-1'}': exit status 2: output '")
+    assert (folder / "seed-1" / "thesis.txt").read_text() == "mine"

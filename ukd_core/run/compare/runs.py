@@ -67,6 +67,9 @@ def _check(grid: Grid) -> None:
     """Read the data and look up every name and option before the first run begins."""
     for student in grid.students:
         plan = make_plan(grid.recipe(Cell(student, grid.methods[0], 0)))
+    if not any(plan.data.labelled(split).any() for split in plan.data.splits if split != "train"):
+        raise InputError("ukd compare", "expected labelled validation or test rows, got none",
+                         "Give the data a validation or test file, or --validation-fraction.")
     for method in grid.methods:
         recipe = grid.recipe(Cell(grid.students[0], method, 0))
         phases = recipe.phases or find_method(recipe.method, plan.registry).phases
@@ -109,6 +112,12 @@ def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
     asked.unlink(missing_ok=True)
     metrics = finished_metrics(folder)
     if metrics is None:
-        raise InputError(f"run '{folder}'", (ended.stderr.strip().splitlines() or ["it ended without a word"])[-1],
+        raise InputError(f"run '{folder}'", f"exit status {ended.returncode}: {_error(ended.stderr)}",
                          "Start the same comparison again to go on.")
     return metrics
+
+
+def _error(text: str) -> str:
+    """The error among what a process wrote."""
+    errors = [line.removeprefix("ukd: ") for line in text.splitlines() if line.startswith("ukd: ")]
+    return errors[-1].rstrip(".") if errors else "no word of why"

@@ -12,7 +12,6 @@ import datasets
 import numpy as np
 from safetensors.torch import load
 
-from ukd_core.errors import InputError
 from ukd_core.run.combination import find_method
 from ukd_core.run.compare.bootstrap import Interval, paired_difference
 from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
@@ -78,16 +77,9 @@ class Summary:
 
 
 def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
-    """Compare the runs of a grid and write ``runs.csv``, ``runs.parquet`` and ``summary.md`` into its folder.
-
-    Raises:
-        InputError: no run has a labelled validation or test row.
-    """
+    """Compare the runs of a grid and write ``runs.csv``, ``runs.parquet`` and ``summary.md`` into its folder."""
     first = next(iter(done.values()))
     split = first["evaluated_on"]
-    if split is None:
-        raise InputError("ukd compare", "expected labelled validation or test rows, got none",
-                         "Give the data a validation or test file, or --validation-fraction.")
     recipe = grid.recipe(next(iter(grid)))
     space = registry.output_spaces.lookup(recipe.output_space)(first["labels"])
     space.metric = recipe.metric or space.metric
