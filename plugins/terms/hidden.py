@@ -78,7 +78,7 @@ class HiddenTerm(Term):
             self.student_maps = nn.ModuleList(
                 nn.Identity() if own == width and not mapped else nn.Linear(own, width) for own in students)
             self.teacher_maps = nn.ModuleList(
-                nn.Identity() if own == width and not mapped else _kept_map(own, width) for own in teachers)
+                nn.Identity() if own == width and not mapped else kept_map(own, width) for own in teachers)
         self.layers = (len(students), len(teachers))
         self.projector = setup.make_projector(spec, *self.layers, width)
 
@@ -88,7 +88,7 @@ class HiddenTerm(Term):
                              "Use combine=layers.")
         width = self.options.width or 128
         self.student_maps = nn.ModuleList([nn.Linear(sum(students), width)])
-        self.teacher_maps = nn.ModuleList([_kept_map(len(students) * teachers[0], width)])
+        self.teacher_maps = nn.ModuleList([kept_map(len(students) * teachers[0], width)])
 
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (); squared features."""
@@ -123,7 +123,7 @@ class HiddenTerm(Term):
         return layers if self.options.include_final or layers == 1 else layers - 1
 
 
-def _kept_map(own: int, width: int) -> nn.Linear:
+def kept_map(own: int, width: int) -> nn.Linear:
     """A linear map without bias that never learns; its rows (or columns, whichever are fewer) are orthonormal."""
     kept = nn.Linear(own, width, bias=False).requires_grad_(False)
     nn.init.orthogonal_(kept.weight)
