@@ -45,8 +45,8 @@ def layer_by_layer(distance, chosen):
     """Σ over the layers that take part of the mean over units of `distance(term, batch, unit, j, shares)`."""
 
     def reference(term, batch):
-        students, teachers = len(batch.student.pooled), len(term.teacher_maps) if hasattr(
-            term, "teacher_maps") else len(batch.teacher.attentions)
+        students = len(batch.student.pooled)
+        teachers = len(batch.teacher_states if batch.teacher is None else batch.teacher.pooled)
         return float(sum(np.mean([distance(term, batch, unit, j, chosen(j, students, teachers))
                                   for unit in range(len(batch.labels))]) for j in term.active))
 
@@ -100,9 +100,7 @@ CASES = [
              reference=layer_by_layer(map_distance, even)),
     TermCase("attention-map-kl", AttentionMapTerm, AttentionMapOptions(distance="kl", projector=UNIFORM),
              reference=layer_by_layer(map_distance, uniform)),
-    TermCase("token-hidden", TokenHiddenTerm, MappedOptions(projector=EVEN),
-             reference=layer_by_layer(token_distance, even)),
-    TermCase("token-hidden-mixed", TokenHiddenTerm, MappedOptions(projector=UNIFORM, schedule="stacked"),
+    TermCase("token-hidden", TokenHiddenTerm, MappedOptions(projector=UNIFORM, schedule="stacked"),
              reference=layer_by_layer(token_distance, uniform)),
     TermCase("token-embeddings", TokenEmbeddingsTerm, reference=embeddings),
     TermCase("pooled-cosine", PooledCosineTerm, MappedOptions(schedule="progressive"),
