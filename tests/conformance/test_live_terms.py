@@ -116,7 +116,10 @@ def test_live_terms_keep_the_laws(case, check):
 SPACE = small_space(installed().output_spaces["classes"])
 
 
-def built(kind, options=None, layers=Layers((4, 4), (4, 4))):
+TWO, ONE = Layers((4, 4), (4, 4)), Layers((4,), (4,))
+
+
+def built(kind, options=None, layers=ONE):
     torch.manual_seed(0)
     return kind(options, layers.setup(SPACE, installed()))
 
@@ -144,14 +147,14 @@ def test_maps_by_hand(distance, expected):
     other[2] = torch.tensor([0.9, 0.0, 0.1])  # padding: counts neither as a row nor as a column
     batch = states_of(torch.stack([agreed, agreed])[None], torch.stack([other, agreed])[None],
                       torch.tensor([[True, True, False]]))
-    term = built(AttentionMapTerm, AttentionMapOptions(distance=distance), Layers((4,), (4,)))
+    term = built(AttentionMapTerm, AttentionMapOptions(distance=distance))
     assert term(batch).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_scores_are_those_before_the_softmax_up_to_a_constant():
     torch.manual_seed(0)
     scores = torch.randn(2, 1, 2, 5, 5)
-    term = built(AttentionMapTerm, AttentionMapOptions(distance="scores"), Layers((4,), (4,)))
+    term = built(AttentionMapTerm, AttentionMapOptions(distance="scores"))
     batch = states_of(*scores.softmax(-1), torch.ones(1, 5).bool())
     own, given = scores - scores.mean(-1, keepdim=True)
     assert term(batch).item() == pytest.approx((own - given).square().mean().item(), rel=1e-4)
@@ -161,7 +164,7 @@ def test_maps_that_are_exactly_zero_give_finite_losses_and_gradients():
     own = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]], requires_grad=True)
     given = torch.tensor([[[[0.0, 1.0], [0.5, 0.5]]]])
     for distance in ("mse", "scores", "kl"):
-        term = built(AttentionMapTerm, AttentionMapOptions(distance=distance), Layers((4,), (4,)))
+        term = built(AttentionMapTerm, AttentionMapOptions(distance=distance))
         loss = term(states_of(own, given, torch.ones(1, 2).bool()))
         (gradient,) = torch.autograd.grad(loss, own)
         assert loss.isfinite() and loss > 0 and gradient.isfinite().all()
@@ -171,7 +174,7 @@ def test_a_long_unit_counts_as_much_as_a_short_one():
     own = torch.zeros(2, 3, 4)
     given = torch.tensor([1.0, 2.0]).view(2, 1, 1).expand(2, 3, 4)
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    assert built(TokenHiddenTerm, None, Layers((4,), (4,)))(states_of(own, given, mask)).item() == (1.0 + 4.0) / 2
+    assert built(TokenHiddenTerm, None)(states_of(own, given, mask)).item() == (1.0 + 4.0) / 2
 
 
 @pytest.mark.parametrize(("kind", "what"), [
@@ -180,7 +183,7 @@ def test_a_long_unit_counts_as_much_as_a_short_one():
     (TokenEmbeddingsTerm, "expected embeddings of student and teacher, got none"),
     (PooledCosineTerm, "expected the teacher's states in the batch, got none")])
 def test_without_a_teacher_they_say_so(kind, what):
-    batch = random_batch(SPACE, Layers((4, 4), (4, 4)), 2, 0)
+    batch = random_batch(SPACE, TWO, 2, 0)
     with pytest.raises(InputError) as refused:
-        built(kind)(only(batch, frozenset(), SPACE))
+        built(kind, layers=TWO)(only(batch, frozenset(), SPACE))
     assert str(refused.value) == f"term '{kind.name}': {what}. Give the run a teacher, or leave this term out."

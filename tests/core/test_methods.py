@@ -21,7 +21,8 @@ def loss_of(phase):
 def test_the_shipped_methods():
     assert set(METHODS) == {
         "none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-ta", "dih", "mhkd", "pkd",
-        "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated", "annealing-kd", "continuation-kd", "tinybert", "pid", "sid"}
+        "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated", "annealing-kd", "continuation-kd", "tinybert", "pid",
+        "sid"}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)

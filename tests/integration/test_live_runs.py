@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Texts of two classes that differ in their words, of 3 to 12 words each."""
     folder, draw = tmp_path_factory.mktemp("words"), random.Random(0)
-    lists = {"sea": "harbour ferry tide salt anchor".split(), "field": "barley plough furrow meadow hay".split()}
+    lists = {"sea": ["harbour", "ferry", "tide", "salt"], "field": ["barley", "plough", "meadow", "hay"]}
     for split, rows in (("train", ROWS), ("validation", 12)):
         write_jsonl(folder / f"{split}.jsonl", [
             {"text": " ".join(draw.choices(lists[label], k=draw.randint(3, 12))), "label": label}
@@ -42,9 +42,9 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(words: Path, cache: Path, output: Path, method: str, **changes: object) -> Recipe:
-    return Recipe.make({"teacher": TEACHER, "student": STUDENT, "data": str(words), "output": str(output), "device": "cpu",
-                        "cache": str(cache), "max_length": 16, "epochs": PASSES, "teacher_epochs": 2, "batch_size": 8,
-                        "method": method, **changes})
+    return Recipe.make({"teacher": TEACHER, "student": STUDENT, "data": str(words), "output": str(output),
+                        "device": "cpu", "cache": str(cache), "max_length": 16, "epochs": PASSES, "teacher_epochs": 2,
+                        "batch_size": 8, "method": method, **changes})
 
 
 def log_of(run: Path) -> list[dict[str, float | str]]:
