@@ -105,6 +105,11 @@ class BiLSTMLayerSource(WordSource):
     model_type_class = BiLSTMForSequenceClassification
     config_type = BiLSTMConfig
 
+    @property
+    def embedding_width(self) -> int:
+        """The embeddings keep their own width."""
+        return int(self.model.config.embedding_width)
+
     @classmethod
     def extra_sizes(cls, options: Any) -> dict[str, Any]:
         """None."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from ukd_adapters.attention_maps import maps_kept
 from ukd_adapters.pooling import pool
 from ukd_core import Batch, LayerSource, LayerStates, quiet
 from ukd_core.errors import InputError
@@ -32,6 +33,8 @@ class ClassifierSource(LayerSource):
         fresh: Whether all weights are random.
     """
 
+    embeddings_available = True
+
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
                  label_names: tuple[str, ...] | None = None, *, fresh: bool = False) -> None:
         super().__init__(model, tokenizer, label_names)
@@ -51,21 +54,21 @@ class ClassifierSource(LayerSource):
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> LayerStates:
         """Run the model once and show its layers; see `LayerSource.forward`.
 
-        Keys that the model does not take (`token_type_ids` of a borrowed tokenizer) are left out. The first call that
-        asks for "attentions" switches the model to eager attention, the only kind that keeps its maps.
+        Keys that the model does not take (`token_type_ids` of a borrowed tokenizer) are left out. A call that asks for
+        "attentions" runs with eager attention, the only kind that keeps its maps, and without dropout in them.
         """
         maps = "attentions" in needs and self.attentions_available
-        if maps and self.model.config._attn_implementation != "eager":
-            self.model.set_attn_implementation("eager")
         asked = {"output_attentions": True} if maps else {}
-        output = self.model(**{key: value for key, value in batch.items() if key in self._accepted},
-                            output_hidden_states=True, return_dict=True, **asked)
+        with maps_kept(self.model) if maps else nullcontext():
+            output = self.model(**{key: value for key, value in batch.items() if key in self._accepted},
+                                output_hidden_states=True, return_dict=True, **asked)
         layers = tuple(output.hidden_states[1:])
         mask = batch["attention_mask"].bool()
         return LayerStates(
             pooled=tuple(pool(self.pooling, states, mask) for states in layers), logits=output.logits,
             tokens=layers if "tokens" in needs else None, attentions=tuple(output.attentions) if maps else None,
-            mask=mask if needs & {"tokens", "attentions"} else None)
+            mask=mask if needs & {"tokens", "attentions", "embeddings"} else None,
+            embeddings=output.hidden_states[0] if "embeddings" in needs else None)
 
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer so that `from_pretrained` and a `text-classification` pipeline read them."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, Tensor]
 """What a tokenizer gives after padding; every tensor has the shape (units, length)."""
+SHOWABLE = frozenset({"tokens", "attentions", "embeddings"})
+"""What `needs` of `LayerSource.forward` may hold: the fields of `LayerStates` that are given only when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ class LayerStates:
     attentions: tuple[Tensor, ...] | None = None
     """Attention maps, (units, heads, length, length) a layer; given when `needs` has "attentions"."""
     mask: Tensor | None = None
-    """True where a token counts, shape (units, length), bool; given with `tokens` or `attentions`."""
+    """True where a token counts, shape (units, length), bool; given with anything that `needs` asked for."""
+    embeddings: Tensor | None = None
+    """What the first hidden layer reads, shape (units, length, `embedding_width`); given when `needs` has
+    "embeddings"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +80,12 @@ class LayerSource(nn.Module, ABC):
     """The `model_type` values of config.json that this adapter reads."""
     Options: ClassVar[type[spec.Options]]
     """The options that `build` and `load` take."""
+    tokens_available: ClassVar[bool] = True
+    """Whether `needs` may hold "tokens"."""
     attentions_available: ClassVar[bool] = False
     """Whether `needs` may hold "attentions"."""
+    embeddings_available: ClassVar[bool] = False
+    """Whether `needs` may hold "embeddings"."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
                  label_names: tuple[str, ...] | None = None) -> None:
@@ -130,8 +139,14 @@ class LayerSource(nn.Module, ABC):
 
         Args:
             batch: As `pad` gives it; integer tensors of shape (units, length) on the device of the model.
-            needs: Extra things to show: "tokens", "attentions".
+            needs: Extra things to show: "tokens", "attentions", "embeddings". Attention maps are shares also in
+                training: dropout leaves no holes in what is shown.
         """
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of `LayerStates.embeddings`; that of the first layer unless an adapter says otherwise."""
+        return self.widths[0]
 
     @property
     def max_positions(self) -> int | None:

@@ -42,6 +42,10 @@ class TermSetup:
     """width -> a fresh student head."""
     teacher_widths: tuple[int, ...] = ()
     """Width of each teacher layer; empty where no term of the method asks for the teacher's states."""
+    student_embedding_width: int | None = None
+    """Width of the student's embeddings; None where it shows none."""
+    teacher_embedding_width: int | None = None
+    """Width of the teacher's embeddings; None where it shows none or does not run in training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,11 @@ class TermInput:
     teacher_scores: Tensor | None
     """Shape (T + 1, units, C): the pseudo head of each teacher layer in order, last the teacher's own classifier."""
     teacher_states: tuple[Tensor, ...] | None = None
-    """Pooled state of each teacher layer, (units, width_l) each; None where no term of the phase asks for them."""
+    """Pooled state of each teacher layer, (units, width_l) each; None where no term of the phase asks for them, nor for
+    a running teacher."""
+    teacher: LayerStates | None = None
+    """What the teacher, in evaluation mode, shows of the same tokens: the length and the mask are the student's. None
+    where no term of the phase needs anything of a running teacher."""
 
 
 class Term(nn.Module, ABC):
@@ -73,8 +81,11 @@ class Term(nn.Module, ABC):
     summary: ClassVar[str] = ""
     Options: ClassVar[type[spec.Options]] = spec.Options
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Of "labels" (units without one teach it nothing), "known-labels" (they teach it something else),
-    "teacher-scores", "teacher-states", "student-tokens", "student-attentions"."""
+    """Of "labels" (units without one teach it nothing) or "known-labels" (they teach it something else);
+    "teacher-scores", "teacher-states", which are kept of one pass of the teacher; "student-tokens",
+    "student-attentions", "student-embeddings", which the student then shows in `TermInput.student`; and
+    "teacher-tokens", "teacher-attentions", "teacher-embeddings", for which the teacher runs in every training step,
+    beside a student that reads the same tokens, and shows them in `TermInput.teacher`."""
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__()

@@ -18,10 +18,12 @@ Pair = tuple[int, int]
 class FixedOptions(Options):
     """Which map."""
 
-    strategy: Literal["uniform", "last", "skip", "reversed", "final", "buckets", "overlapping", "pairs"] = "skip"
+    strategy: Literal["uniform", "last", "skip", "even", "reversed", "final", "buckets", "overlapping",
+                      "pairs"] = "skip"
     """`uniform`: all teacher layers equally. `last`: the last S teacher layers in order. `skip`: evenly spaced ones.
-    `reversed`: those of `skip`, the deepest first. `final`: the last teacher layer for all. `buckets`: neighbouring
-    teacher layers shared out. `overlapping`: the same, each bucket with its neighbours' nearest layers."""
+    `even`: evenly spaced ones, the last for the last. `reversed`: those of `skip`, the deepest first. `final`: the last
+    teacher layer for all. `buckets`: neighbouring teacher layers shared out. `overlapping`: the same, each bucket with
+    its neighbours' nearest layers."""
     pairs: tuple[Pair, ...] = Field(default=())
     """For `pairs`: [student layer, teacher layer], counted from 0; several teachers of one student are averaged."""
 
@@ -37,6 +39,8 @@ class FixedProjector(Projector):
     - `skip`: student layer j learns from teacher layer max(⌊(j + 1)·(T + 1)/(S + 1)⌋ − 1, 0): evenly spaced between
       the embeddings below and the classifiers above, which are not among the S and T layers. A student of 6 layers
       (S = 5 without the final one) and a teacher of 12 (T = 11) give 1, 3, 5, 7, 9, the map of PKD.
+    - `even`: student layer j learns from teacher layer ⌈(j + 1)·T/S⌉ − 1, counted from 1 g(m) = m·T/S rounded up: the
+      map of TinyBERT (Jiao et al., Findings of EMNLP 2020), which has T a multiple of S. The last learns from the last.
     - `reversed`: student layer j learns from the teacher layer that `skip` gives to layer S − 1 − j.
     - `final`: every student layer learns from teacher layer T − 1.
     - `buckets`: student layer j learns from the mean of teacher layers ⌊j·T/S⌋ … ⌊(j + 1)·T/S⌋ − 1, at least one.
@@ -49,7 +53,7 @@ class FixedProjector(Projector):
     """
 
     name = "fixed"
-    summary = "a map chosen before training: skip, last, final, reversed, uniform or pairs"
+    summary = "a map chosen before training: skip, even, last, final, reversed, uniform or pairs"
     Options = FixedOptions
     options: FixedOptions
     exceptions = MappingProxyType({
@@ -82,6 +86,8 @@ class FixedProjector(Projector):
             return tuple((j, max(teachers - students + j, 0)) for j in range(students))
         if strategy == "final":
             return tuple((j, teachers - 1) for j in range(students))
+        if strategy == "even":
+            return tuple((j, -(-(j + 1) * teachers // students) - 1) for j in range(students))
         skipped = [_skipped_to(j, students, teachers) for j in range(students)]
         return tuple(enumerate(skipped[::-1] if strategy == "reversed" else skipped))
 

@@ -66,7 +66,7 @@ class LayerMaps(nn.Module):
             if own == width and options.width is None:
                 self.maps[key] = nn.Identity()
             else:
-                self.maps[key] = _kept_map(own, width) if kept else nn.Linear(own, width, bias=bias)
+                self.maps[key] = kept_map(own, width) if kept else nn.Linear(own, width, bias=bias)
 
     def __iter__(self) -> Iterator[nn.Module]:
         """The map of each layer, in order."""
@@ -167,7 +167,7 @@ class HiddenTerm(Term):
         return layers if self.options.include_final or layers == 1 else layers - 1
 
 
-def _kept_map(own: int, width: int) -> nn.Linear:
+def kept_map(own: int, width: int) -> nn.Linear:
     """A linear map without bias that never learns; its rows (or columns, whichever are fewer) are orthonormal."""
     kept = nn.Linear(own, width, bias=False).requires_grad_(False)
     nn.init.orthogonal_(kept.weight)

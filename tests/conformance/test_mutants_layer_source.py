@@ -110,6 +110,27 @@ class ForgetsTheMaskOfTokens(CNNLayerSource):
         return replace(super().forward(batch, needs), mask=None)
 
 
+class ForgetsItsEmbeddings(CNNLayerSource):
+    def forward(self, batch, needs=frozenset()):
+        return super().forward(batch, needs - {"embeddings"})
+
+
+class ShowsTheRawTable(CNNLayerSource):
+    def forward(self, batch, needs=frozenset()):
+        states = super().forward(batch, needs)
+        raw = self.model.get_input_embeddings()(batch["input_ids"])
+        return states if states.embeddings is None else replace(states, embeddings=raw)
+
+
+class DropsHolesIntoItsMaps(BertLayerSource):
+    def forward(self, batch, needs=frozenset()):
+        states = super().forward(batch, needs)
+        if states.attentions is None:
+            return states
+        return replace(states, attentions=tuple(nn.functional.dropout(maps, 0.1, self.training)
+                                                for maps in states.attentions))
+
+
 class GivesScoresForMaps(BertLayerSource):
     def forward(self, batch, needs=frozenset()):
         states = super().forward(batch, needs)
@@ -258,6 +279,9 @@ MUTANTS = [Mutant(law, case_of(kind), message) for law, kind, message in [
     ("check_needs", NeverGivesTokens, "tokens are missing although the class says otherwise"),
     ("check_needs", PromisesAttentions, "attentions are missing although the class says otherwise"),
     ("check_needs", ForgetsTheMaskOfTokens, "no bool mask comes with tokens"),
+    ("check_needs", ForgetsItsEmbeddings, "embeddings are missing although the class says otherwise"),
+    ("check_needs", ShowsTheRawTable, r"embeddings\[0\] has the shape"),
+    ("check_attentions", DropsHolesIntoItsMaps, r"sums of attentions\[0\] are not as expected"),
     ("check_attentions", GivesScoresForMaps, r"sums of attentions\[0\] are not as expected"),
     ("check_attentions", LooksAtPadding, r"attentions\[0\] look at padding"),
     ("check_determinism", DropsOutAlways, "differ when asked again"),

@@ -32,7 +32,7 @@ CASES = [
     attention_case("attention"),
     attention_case("attention-cosine", score="cosine", temperature=0.3),
     attention_case("attention-uncentred", centre=False, detach=True),
-    *map(fixed_case, ("uniform", "skip", "last", "final", "reversed", "pairs")),
+    *map(fixed_case, ("uniform", "skip", "even", "last", "final", "reversed", "pairs")),
     ProjectorCase("random", lambda setup: RandomProjector(RandomOptions(draws=3, ordered=False), setup)),
     ProjectorCase("teacher-assistant", lambda setup: TeacherAssistantProjector(setup=setup),
                   lambda student, teacher: oracles.attention(student, teacher, centre=student.shape[-1] > 1)),

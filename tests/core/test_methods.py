@@ -22,7 +22,7 @@ def test_the_shipped_methods():
     assert set(METHODS) == {
         "none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-losses", "universal-kd-ta",
         "dih", "mhkd", "pkd", "pkd-last", "alp-kd", "ckd", "rail-kd", "rail-kd-concatenated", "annealing-kd",
-        "continuation-kd"}
+        "continuation-kd", "tinybert", "pid", "sid"}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)

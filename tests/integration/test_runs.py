@@ -141,7 +141,8 @@ def test_probe_teacher_is_the_last_layers_head(news: Path, cache: Path, tmp_path
     assert metrics["seconds"]["teacher_finetune"] == 0
 
 
-METHODS = [method.name for method in ukd_register_methods()]
+METHODS = [method.name for method in ukd_register_methods()
+           if method.name not in ("tinybert", "pid", "sid")]  # they need attention maps: `test_live_runs.py`
 
 
 @pytest.mark.parametrize("method", METHODS)

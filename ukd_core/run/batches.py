@@ -31,14 +31,17 @@ class RowDataset(Dataset[dict[str, Any]]):
         scores: Teacher answers of the split, (rows, T + 1, C), or None.
         states: Pooled states of each teacher layer, (rows, width_l) each, where a term asks for them.
         keep: Row numbers that take part; all where None.
+        teacher_rows: The same rows as a live teacher reads them, token by token alike; None where it does not run.
     """
 
     def __init__(self, rows: TokenizedRows, labels: Tensor, scores: StoredArray | None = None,
-                 states: Sequence[StoredArray] = (), keep: Tensor | None = None) -> None:
+                 states: Sequence[StoredArray] = (), keep: Tensor | None = None,
+                 teacher_rows: TokenizedRows | None = None) -> None:
         self.rows = rows
         self.labels = labels
         self.scores = scores
         self.states = states
+        self.teacher_rows = teacher_rows
         self.keep = torch.arange(len(rows)) if keep is None else keep
 
     def __len__(self) -> int:
@@ -50,13 +53,20 @@ class RowDataset(Dataset[dict[str, Any]]):
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
         """A batch, padded; called by the data loader."""
         rows = self.keep[torch.as_tensor(indices)]
-        batch: dict[str, Any] = dict(self.rows.batch(rows))
+        batch: dict[str, Any] = self._tokens(rows)
         batch["labels"] = self.labels[rows]
         if self.scores is not None:
             batch["teacher_scores"] = self.scores.rows(rows)
         if self.states:
             batch["teacher_states"] = tuple(layer.rows(rows) for layer in self.states)
         return batch
+
+    def _tokens(self, rows: Tensor) -> dict[str, Any]:
+        """What the student reads, and what the teacher reads where it runs, padded to one length."""
+        if self.teacher_rows is None:
+            return dict(self.rows.batch(rows))
+        length = min(self.rows.padded_length(rows), self.teacher_rows.padded_length(rows))
+        return {**self.rows.batch(rows, length), "teacher_batch": self.teacher_rows.batch(rows, length)}
 
     def lengths(self) -> Tensor:
         """Tokens of each row that takes part, shape (len(self),), int64."""

@@ -25,6 +25,7 @@ from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
+from ukd_core.run.live import LiveTeacher, check_shown, runs_live, same_rows
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
 from ukd_core.run.phases import (
     Training,
@@ -39,7 +40,7 @@ from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
+from ukd_core.run.teacher import Teacher, read_teacher, ready_teacher, speaks, taken_labels
 from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
@@ -88,12 +89,13 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
     plan = make_plan(recipe)
+    check_tokens(plan)
     teacher, answers = ask_teacher(plan, processes, reporter)
     set_seed(recipe.seed)
     student = make_student(plan, teacher.source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
-                        reporter)
+                        reporter, live_teacher(plan, teacher.source, student))
     rehearse(training, plan.phases)
     if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
         reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
@@ -104,7 +106,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     logits = score_student(training)
     seconds = {"teacher_finetune": teacher.seconds, **answers.seconds, "train": trained - start,
                "eval": time.perf_counter() - trained}
-    metrics = _metrics(plan, teacher, student, answers, logits, seconds)
+    metrics = _metrics(plan, teacher, training, answers, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
         _finish(training, answers, logits, metrics)
@@ -142,6 +144,29 @@ def ask_teacher(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[T
     return teacher, answers
 
 
+def check_tokens(plan: Plan) -> None:
+    """Where the teacher will run beside the student, see that both read the same tokens before anybody learns.
+
+    Raises:
+        InputError: they do not.
+    """
+    if runs_live(plan.phases, plan.registry):
+        teacher, _ = read_teacher(plan.teacher, plan.data, plan.recipe)
+        live_teacher(plan, teacher, make_student(plan, teacher))
+
+
+def live_teacher(plan: Plan, teacher: LayerSource, student: LayerSource) -> LiveTeacher | None:
+    """The teacher as it runs in training; None where no phase needs it there."""
+    if not runs_live(plan.phases, plan.registry):
+        return None
+    recipe = plan.recipe
+    return LiveTeacher(teacher, same_rows(_method(recipe), teacher, student, plan.data, recipe.max_length, plan.cache))
+
+
+def _method(recipe: Recipe) -> str:
+    return "phases" if recipe.phases else f"method '{recipe.method}'"
+
+
 def make_plan(recipe: Recipe) -> Plan:
     """Look up every name and read every input of a recipe; nothing is written but downloads in the cache."""
     registry = load_registry(recipe.plugins, recipe.plugin_folder)
@@ -153,6 +178,7 @@ def make_plan(recipe: Recipe) -> Plan:
     check_phases(phases, recipe, registry)
     student = plan_source(recipe.student, registry, cache, "student")
     teacher = plan_source(recipe.teacher, registry, cache, "teacher")
+    check_shown(_method(recipe), phases, registry, student=student.kind, teacher=teacher.kind)
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
@@ -195,9 +221,9 @@ def _make_head(plan: Plan) -> Any:
     return lambda width: kind(width, size)
 
 
-def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: TeacherAnswers,
+def _metrics(plan: Plan, teacher: Teacher, training: Training, answers: TeacherAnswers,
              logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
-    space, recipe = plan.data.space, plan.recipe
+    space, recipe, student = plan.data.space, plan.recipe, training.source
     labels = {name: plan.data.labels(name) for name in logits}
     split = "validation" if "validation" in logits else "test" if "test" in logits else None
 
@@ -213,7 +239,9 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
         "seed": recipe.seed, "evaluated_on": split, "metric": space.metric,
         "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
         "layer_accuracy": by_layer,
-        "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}
+        "teacher_rows_forwarded": answers.rows_forwarded,
+        "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
+        "seconds": dict(seconds)}
     for side, text, source, by_split in (
             ("teacher", recipe.teacher, teacher.source, scored({n: asked[n][:, -1] for n in logits})),
             ("student", recipe.student, student, scored(logits))):

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 NEEDS = {
     "labels": "labels", "known-labels": "labels", "teacher-scores": "the teacher's scores",
-    "teacher-states": "the teacher's hidden states", "student-tokens": "the student's token states",
-    "student-attentions": "the student's attention maps",
+    "teacher-states": "the teacher's hidden states",
+    "student-tokens": "the student's token states", "student-attentions": "the student's attention maps",
+    "student-embeddings": "the student's token embeddings",
+    "teacher-tokens": "the teacher's token states in every step",
+    "teacher-attentions": "the teacher's attention maps in every step",
+    "teacher-embeddings": "the teacher's token embeddings in every step",
 }
 """What a term needs, in words."""
 

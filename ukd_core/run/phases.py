@@ -21,6 +21,7 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.live import LiveTeacher, needs_of, runs_live
 from ukd_core.run.processes import Processes
 from ukd_core.run.trainer import (
     DistillationModel,
@@ -63,6 +64,8 @@ class Training:
     """Where checkpoints and log.jsonl go."""
     processes: Processes
     reporter: Reporter
+    teacher: LiveTeacher | None = None
+    """The teacher, where some phase needs it to run in every step."""
 
 
 def train_phases(training: Training, phases: Sequence[Phase]) -> None:
@@ -147,8 +150,8 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
 
 
 def needs_states(phases: Sequence[Phase], registry: Registry) -> bool:
-    """Whether some term learns from the teacher's pooled states."""
-    return any("teacher-states" in registry.terms.lookup(spec.term).needs for phase in phases for spec in phase.terms)
+    """Whether some term learns from pooled states that have to be kept; a teacher that runs anyway shows its own."""
+    return any("teacher-states" in needs_of(phase, registry) and not runs_live([phase], registry) for phase in phases)
 
 
 def labels_only(phase: Phase, registry: Registry) -> bool:
@@ -175,10 +178,15 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
         shape = (space.size, space.shift_invariant) if width is None else (width, False)
         return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape, passes=passes))
 
+    student, teacher = training.source, None if training.teacher is None else training.teacher.source
+    kept = () if training.answers is None else training.answers.widths
     setup = TermSetup(
-        space=space, student_widths=training.source.widths, teacher_layers=layers, temperature=recipe.temperature,
+        space=space, student_widths=student.widths, teacher_layers=layers, temperature=recipe.temperature,
         projector=recipe.projector, make_projector=make_projector, make_head=lambda width: head(width, space.size),
-        teacher_widths=() if training.answers is None else training.answers.widths)
+        teacher_widths=kept if teacher is None else teacher.widths,
+        student_embedding_width=student.embedding_width if student.embeddings_available else None,
+        teacher_embedding_width=teacher.embedding_width if teacher is not None and teacher.embeddings_available
+        else None)
     terms = {}
     for spec in phase.terms:
         kind = registry.terms.lookup(spec.term)
@@ -218,7 +226,22 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
             head_learning_rate=recipe.head_learning_rate,
             callbacks=[ProgressToModel(model), JsonLog(training.folder / "log.jsonl", phase.name),
                        EvaluateLast(), ProgressBar(advance)])
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
+        with _beside(model.live, args):
+            trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
+        if model.live is not None:
+            model.live.rows_forwarded += trainer.teacher_rows()
+
+
+@contextmanager
+def _beside(teacher: LiveTeacher | None, args: TrainingArguments) -> Iterator[None]:
+    """Within the context the teacher is on the device of the training."""
+    if teacher is not None:
+        teacher.source.to(args.device)
+    try:
+        yield
+    finally:
+        if teacher is not None:
+            teacher.source.cpu()
 
 
 @contextmanager
@@ -250,18 +273,19 @@ def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
 
 
 def _model(training: Training, phase: Phase) -> DistillationModel:
-    return DistillationModel(training.source, make_terms(phase, training), phase.terms, training.data.space)
+    live = training.teacher if runs_live([phase], training.registry) else None
+    return DistillationModel(training.source, make_terms(phase, training), phase.terms, training.data.space, live)
 
 
 def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tuple[RowDataset, RowDataset | None]:
     data, keep = training.data, None
     if labels_only(phase, training.registry):
         keep = data.labelled("train").nonzero().flatten()
-    needs = frozenset(need for term in model.term_list for need in term.needs)
-    answers = training.answers
+    needs, answers, live = needs_of(phase, training.registry), training.answers, model.live
     scores = answers.scores("train") if answers is not None and "teacher-scores" in needs else None
-    states = answers.states("train") if answers is not None and "teacher-states" in needs else ()
-    train = RowDataset(training.rows["train"], data.labels("train"), scores, states, keep)
+    states = answers.states("train") if answers is not None and live is None and "teacher-states" in needs else ()
+    train = RowDataset(training.rows["train"], data.labels("train"), scores, states, keep,
+                       None if live is None else live.rows)
     if "validation" not in data.splits or not data.labelled("validation").any():
         return train, None
     return train, RowDataset(training.rows["validation"], data.labels("validation"))

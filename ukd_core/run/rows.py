@@ -47,15 +47,19 @@ class TokenizedRows:
         """Tokens of each row, shape (rows,), int64."""
         return self.ragged.lengths()
 
-    def batch(self, rows: Tensor) -> dict[str, Tensor]:
+    def padded_length(self, rows: Tensor) -> int:
+        """Length of a batch of these rows; `rows` has the shape (units,), int64."""
+        starts = self.ragged.starts
+        return self.source.padded_length(int((starts[rows + 1] - starts[rows]).max()))
+
+    def batch(self, rows: Tensor, length: int | None = None) -> dict[str, Tensor]:
         """Some rows, padded: tensors of shape (units, length), int64, on the CPU.
 
         Args:
             rows: Row numbers, shape (units,), int64.
+            length: At least that of the longest of them; None: `padded_length`.
         """
-        starts = self.ragged.starts
-        longest = int((starts[rows + 1] - starts[rows]).max())
-        return self.ragged.padded(rows, self.source.padded_length(longest), self.source.padding())
+        return self.ragged.padded(rows, length or self.padded_length(rows), self.source.padding())
 
 
 def tokenize_data(source: LayerSource, data: TaskData, max_length: int, cache: Path) -> dict[str, TokenizedRows]:

@@ -74,22 +74,30 @@ def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Re
     Raises:
         InputError: the teacher has to learn the task, but no training row has a label.
     """
+    source, finished = read_teacher(plan, data, recipe)
+    if finished or recipe.teacher_tuning == "probe":
+        return Teacher(source, probe=not finished)
+    return _finetuned(source, plan, data, recipe, registry, cache, processes, reporter)
+
+
+def read_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe) -> tuple[LayerSource, bool]:
+    """The teacher before it learns anything here, and whether it is a classifier that is taken as it is.
+
+    Raises:
+        InputError: the teacher has to learn the task, but no training row has a label.
+    """
     if plan.location is not None and recipe.teacher_tuning == "auto":
         source = plan.load()
         if source.label_names is not None:
-            return Teacher(source, probe=False)
+            return source, True
     if not data.labelled("train").any():
         raise InputError(f"teacher '{plan.text}'", "it is not yet a classifier, and no training row has a label",
                          "Give a fine-tuned teacher, or some labels.")
     set_seed(TEACHER_SEED)
     if plan.location is not None:
-        source = plan.load(data.space)
-    else:
-        context = BuildContext(data.space, data.texts(), None, recipe.max_length, TEACHER_SEED)
-        source = plan.kind.build(plan.options, context)
-    if recipe.teacher_tuning == "probe":
-        return Teacher(source, probe=True)
-    return _finetuned(source, plan, data, recipe, registry, cache, processes, reporter)
+        return plan.load(data.space), False
+    context = BuildContext(data.space, data.texts(), None, recipe.max_length, TEACHER_SEED)
+    return plan.kind.build(plan.options, context), False
 
 
 def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry,

@@ -14,8 +14,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from transformers.trainer_utils import EvalPrediction
 
 from ukd_core.errors import InputError
-from ukd_core.layer_source import LayerSource
+from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
+from ukd_core.run.live import LiveTeacher, shown
 from ukd_core.term import Term, TermInput
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ class DistillationModel(nn.Module):
         terms: By their name in the log.
         specs: What the phase says of them, in the same order.
         space: What scores mean.
+        live: The teacher, where a term needs it to run in every step; it is no part of this module.
     """
 
     def __init__(self, source: LayerSource, terms: Mapping[str, Term], specs: Sequence[TermSpec],
-                 space: OutputSpace) -> None:
+                 space: OutputSpace, live: LiveTeacher | None = None) -> None:
         super().__init__()
         self.source = source
         self.terms = nn.ModuleDict(terms)
@@ -44,6 +46,8 @@ class DistillationModel(nn.Module):
         self.weights = [spec.weight_at(0.0) for spec in specs]
         self.needs = frozenset(need.removeprefix("student-") for term in terms.values() for need in term.needs
                                if need.startswith("student-"))
+        self.live = live
+        self.teacher_needs = shown("teacher", (need for term in terms.values() for need in term.needs))
 
     @property
     def term_list(self) -> list[Term]:
@@ -57,13 +61,18 @@ class DistillationModel(nn.Module):
             term.on_progress(fraction)
 
     def forward(self, labels: Tensor | None = None, teacher_scores: Tensor | None = None,
-                teacher_states: tuple[Tensor, ...] | None = None, **batch: Tensor) -> dict[str, Tensor]:
+                teacher_states: tuple[Tensor, ...] | None = None, teacher_batch: Batch | None = None,
+                **batch: Tensor) -> dict[str, Tensor]:
         """Score a batch; with labels and in training, also the loss of each term and their weighted sum."""
         states = self.source(batch, self.needs if self.training else frozenset())
         if not self.training or labels is None:
             return {"logits": states.logits}
         scores = None if teacher_scores is None else teacher_scores.transpose(0, 1)
-        seen = TermInput(states, labels, self.space.is_labelled(labels), scores, teacher_states)
+        teacher = None
+        if self.live is not None and teacher_batch is not None:
+            teacher = self.live.show(teacher_batch, self.teacher_needs)
+            teacher_states = teacher.pooled
+        seen = TermInput(states, labels, self.space.is_labelled(labels), scores, teacher_states, teacher)
         losses = torch.stack([term(seen).float() for term in self.term_list])
         return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
 
@@ -93,6 +102,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         self._term_keys = list(model.terms)
         self._term_sums: Tensor | None = None
         self._term_steps = 0
+        self._teacher_rows = 0
         space = model.space
 
         def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
@@ -117,7 +127,13 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
             outputs["loss"] = outputs["loss"] * self._share(len(outputs["logits"]))
         self._term_sums = losses if self._term_sums is None else self._term_sums + losses
         self._term_steps += 1
+        self._teacher_rows += len(outputs["logits"]) if "teacher_batch" in inputs else 0
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def teacher_rows(self) -> int:
+        """Rows that a live teacher read so far, all processes together."""
+        own = torch.tensor(float(self._teacher_rows), device=self.args.device)
+        return int(self.accelerator.reduce(own, "sum"))
 
     def _share(self, units: int) -> Tensor:
         """Makes the mean over processes, which gradients get, the mean over units where parts are not equal."""

@@ -50,6 +50,8 @@ class LayerSourceCase(Case):
     """Whether it has states of single tokens; None: what the class says in `tokens_available`, else that it has."""
     attentions: bool | None = None
     """Whether it has attention maps; None: `attentions_available` of the class."""
+    embeddings: bool | None = None
+    """Whether it has token embeddings; None: `embeddings_available` of the class."""
     parity: bool = True
     """False where `hidden_states` of the wrapped model are something else than the embeddings, then each layer."""
     half_precision: bool = True
@@ -77,10 +79,9 @@ class LayerSourceCase(Case):
         return frozenset(name for name, without in left_out.items() if without)
 
     def gives(self, need: str) -> bool:
-        """Whether the source shows "tokens" or "attentions" when asked."""
-        if need == "tokens":
-            return bool(getattr(self.kind, "tokens_available", True)) if self.tokens is None else self.tokens
-        return self.kind.attentions_available if self.attentions is None else self.attentions
+        """Whether the source shows "tokens", "attentions" or "embeddings" when asked."""
+        said: bool | None = getattr(self, need)
+        return bool(getattr(self.kind, f"{need}_available")) if said is None else said
 
 
 def check_declared_facts(case: LayerSourceCase) -> None:
@@ -216,12 +217,12 @@ def check_parity(case: LayerSourceCase) -> None:
 
 
 def check_needs(case: LayerSourceCase) -> None:
-    """Token states, attention maps and the mask come when asked for, in their shapes, and change nothing else."""
+    """Token states, attention maps, embeddings and the mask come when asked for, well shaped, and change nothing."""
     source = built(case)
     plain = answer(case, source, list(SENTENCES))
-    expect(case, plain.tokens is None and plain.attentions is None and plain.mask is None,
-           "token states, attention maps or a mask are given without being asked for")
-    for need in ("tokens", "attentions"):
+    expect(case, all(given is None for given in (plain.tokens, plain.attentions, plain.embeddings, plain.mask)),
+           "token states, attention maps, embeddings or a mask are given without being asked for")
+    for need in ("tokens", "attentions", "embeddings"):
         states = answer(case, source, list(SENTENCES), needs=(need,))
         for (what, asked), (_, before) in zip(stacks(states), stacks(plain), strict=True):
             expect_close(case, f"{what} when {need} are asked for", asked, before)
@@ -230,25 +231,29 @@ def check_needs(case: LayerSourceCase) -> None:
                f"{need} are {'missing' if shown is None else 'given'} although the class says otherwise")
         if shown is None:
             continue
-        expect(case, len(shown) == source.num_layers, f"{need} have {len(shown)} layers, not {source.num_layers}")
+        widths = source.widths
+        if need == "embeddings":
+            shown, widths = (shown,), (source.embedding_width,)
+        expect(case, len(shown) == len(widths), f"{need} have {len(shown)} layers, not {len(widths)}")
         expect(case, states.mask is not None and states.mask.dtype == torch.bool, f"no bool mask comes with {need}")
         units, length = states.mask.shape if states.mask is not None else (0, 0)
-        for layer, (tensor, width) in enumerate(zip(shown, source.widths, strict=True)):
-            expected = ((units, length, width) if need == "tokens"
+        for layer, (tensor, width) in enumerate(zip(shown, widths, strict=True)):
+            expected = ((units, length, width) if need != "attentions"
                         else (units, tensor.shape[1], length, length) if tensor.ndim == 4 else ())
             expect(case, tuple(tensor.shape) == expected,
                    f"{need}[{layer}] has the shape {tuple(tensor.shape)} beside a mask {(units, length)}")
 
 
 def check_attentions(case: LayerSourceCase) -> None:
-    """Attention maps are shares over tokens: every row is ≥ 0 and sums to 1, with nothing on padding."""
-    states = answer(case, built(case), list(SENTENCES), needs=("attentions",))
-    for layer, maps in enumerate(states.attentions or ()):
-        expect_close(case, f"sums of attentions[{layer}]", maps.sum(-1), torch.ones(maps.shape[:-1]))
-        expect(case, bool((maps >= 0).all()), f"attentions[{layer}] are negative")
-        if states.mask is not None:
-            on_padding = maps.masked_select(~states.mask[:, None, None, :])
-            expect(case, bool((on_padding < 1e-6).all()), f"attentions[{layer}] look at padding")
+    """Attention maps are shares over tokens, also in training: rows are ≥ 0 and sum to 1, with nothing on padding."""
+    for training in (False, True):
+        states = answer(case, built(case).train(training), list(SENTENCES), needs=("attentions",))
+        for layer, maps in enumerate(states.attentions or ()):
+            expect_close(case, f"sums of attentions[{layer}]", maps.sum(-1), torch.ones(maps.shape[:-1]))
+            expect(case, bool((maps >= 0).all()), f"attentions[{layer}] are negative")
+            if states.mask is not None:
+                on_padding = maps.masked_select(~states.mask[:, None, None, :])
+                expect(case, bool((on_padding < 1e-6).all()), f"attentions[{layer}] look at padding")
 
 
 def check_determinism(case: LayerSourceCase) -> None:

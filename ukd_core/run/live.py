@@ -1,0 +1,128 @@
+"""A teacher that runs while the student trains, for terms that compare the two token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ukd_core.errors import InputError
+from ukd_core.layer_source import SHOWABLE, Batch, LayerSource, LayerStates
+from ukd_core.run.rows import TokenizedRows, tokenize_data
+
+if TYPE_CHECKING:
+    from ukd_core.method import Phase
+    from ukd_core.plugins import Registry
+    from ukd_core.ragged import Ragged
+    from ukd_core.run.data import TaskData
+
+Side = Literal["student", "teacher"]
+IN_WORDS = {"tokens": "states of single tokens", "attentions": "attention maps", "embeddings": "token embeddings"}
+"""What a model shows when asked, for messages."""
+
+
+@dataclass
+class LiveTeacher:
+    """A frozen teacher beside the student. It belongs to no module, so no checkpoint and no optimizer holds it."""
+
+    source: LayerSource
+    """Put on the student's device while a phase needs it."""
+    rows: TokenizedRows
+    """The training rows as the teacher reads them: the student's tokens, with ids of the teacher's whole table."""
+    rows_forwarded: int = 0
+    """Rows that it read in training steps of this process and its fellows."""
+
+    def __post_init__(self) -> None:
+        self.source.requires_grad_(False).eval()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def show(self, batch: Batch, needs: frozenset[str]) -> LayerStates:
+        """What the teacher shows of a batch, without gradients; called once a training step.
+
+        Args:
+            batch: Rows of `rows`, padded, on the device of the model.
+            needs: As `LayerSource.forward` takes it.
+        """
+        with torch.no_grad():  # tensors of inference mode could not be kept for the student's backward pass
+            states: LayerStates = self.source(batch, needs)
+        return states
+
+
+def needs_of(phase: Phase, registry: Registry) -> frozenset[str]:
+    """Everything that the terms of a phase need."""
+    return frozenset(need for spec in phase.terms for need in registry.terms.lookup(spec.term).needs)
+
+
+def shown(side: Side, needs: Iterable[str]) -> frozenset[str]:
+    """What a side has to show in every training step."""
+    asked = frozenset(needs)
+    return frozenset(what for what in SHOWABLE if f"{side}-{what}" in asked)
+
+
+def runs_live(phases: Iterable[Phase], registry: Registry) -> bool:
+    """Whether the teacher runs in some of these phases."""
+    return any(shown("teacher", needs_of(phase, registry)) for phase in phases)
+
+
+def check_shown(where: str, phases: Iterable[Phase], registry: Registry, *, student: type[LayerSource],
+                teacher: type[LayerSource]) -> None:
+    """Refuse adapters that cannot show what the phases compare; called before any model is read.
+
+    Args:
+        where: The method, for the message.
+        phases: Its phases.
+        registry: Where terms and adapters are registered.
+        student: Adapter of the student.
+        teacher: Adapter of the teacher.
+
+    Raises:
+        InputError: one of them has no attention maps, say.
+    """
+    needs = [need for phase in phases for need in needs_of(phase, registry)]
+    sides: tuple[tuple[Side, type[LayerSource]], ...] = (("student", student), ("teacher", teacher))
+    for side, kind in sides:
+        for what in sorted(shown(side, needs)):
+            if not getattr(kind, f"{what}_available"):
+                others = [name for name, other in registry.layer_sources.items() if getattr(other, f"{what}_available")]
+                raise InputError(where, f"expected a {side} with {IN_WORDS[what]}, got adapter '{kind.name}'",
+                                 f"Choose a {side} that has them ({', '.join(others)}), or another method.")
+
+
+def same_rows(where: str, teacher: LayerSource, student: LayerSource, data: TaskData, max_length: int, cache: Path
+              ) -> TokenizedRows:
+    """The training rows as the teacher reads them, which are those of the student token by token.
+
+    Called as soon as both tokenizers are known, before the teacher learns or answers anything, and again with the
+    teacher that then runs.
+
+    Args:
+        where: The method, for the message.
+        teacher: Any model with the teacher's tokenizer.
+        student: The student before its vocabulary is trimmed.
+        data: Texts or pairs.
+        max_length: Longest row in tokens.
+        cache: The cache folder.
+
+    Raises:
+        InputError: some row has other tokens.
+    """
+    own, given = (tokenize_data(source, data, max_length, cache)["train"] for source in (student, teacher))
+    row = _first_difference(own.ragged, given.ragged)
+    if row is not None:
+        raise InputError(where, f"expected a student that reads the teacher's tokens, got adapter '{student.name}' and "
+                                f"adapter '{teacher.name}' with different tokens in training row {row}",
+                         "Give the student the teacher's tokenizer (one of the teacher's kind, or vocabulary=teacher) "
+                         "and both a --max-length that they can read, or choose another method.")
+    return given
+
+
+def _first_difference(one: Ragged, other: Ragged) -> int | None:
+    """A row in which token ids differ, None where all are the same."""
+    lengths = (one.lengths() != other.lengths()).nonzero()
+    if len(lengths):
+        return int(lengths[0])
+    places = (one.columns["input_ids"] != other.columns["input_ids"]).nonzero().flatten()
+    return int(torch.searchsorted(one.starts, places[0], right=True)) - 1 if len(places) else None
