@@ -94,6 +94,9 @@ def mixed(layers: Mapping[int, Tensor], shares: Sequence[Share]) -> Tensor:
     Args:
         layers: The teacher layers in `shares` by their number, of one shape (units, ...).
         shares: As `MappedTerm.shares` has them, summing to 1.
+
+    Returns:
+        The shape of one of them.
     """
     (first, share), *others = shares
     return sum((layers[layer] * part for layer, part in others), layers[first] * share if others else layers[first])
