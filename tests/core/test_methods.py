@@ -21,7 +21,7 @@ def loss_of(phase):
 def test_the_shipped_methods():
     assert set(METHODS) == {
         "none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-ta", "dih", "mhkd", "pkd",
-        "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated", "annealing-kd", "continuation-kd"}
+        "pkd-last", "alp-kd", "rail-kd", "rail-kd-concatenated", "annealing-kd", "continuation-kd", "takd"}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
@@ -64,6 +64,11 @@ def test_the_assistant_form_has_the_final_answer_twice():
     assert loss_of(distil) == {"logit-kd": 0.5, "assistant-kd": 0.5}
     assert [term.options for term in distil.terms] == [{}, {"projector": "teacher-assistant"}]
     assert loss_of(finetune) == {"hard-label": 1.0}
+
+
+def test_teacher_assistants_are_logit_kd_with_one_model_between():
+    assert METHODS["takd"].phases == METHODS["logit-kd"].phases
+    assert {name: method.assistants for name, method in METHODS.items() if method.assistants} == {"takd": 1}
 
 
 def test_the_temperature_of_a_run_reaches_every_shipped_method():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from transformers import set_seed
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
+from ukd_core.run.assistants import Link, check_default_chain, taught_chain
 from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
 from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.device import pick_device, use_bf16
@@ -38,7 +39,7 @@ from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import Teacher, ready_teacher, speaks, taken_labels
+from ukd_core.run.teacher import ready_teacher, taken_labels
 from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Plan:
     student: SourcePlan
     data: TaskData
     cache: Path
+    assistants: tuple[SourcePlan, ...] = ()
+    """Those that the recipe names."""
+    default_assistants: int = 0
+    """How many the method makes where the recipe names none."""
 
 
 def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
@@ -65,7 +70,9 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     """Teach the student of a recipe and write its run folder.
 
     The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl`` and
-    ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears only when all input is checked and the teacher has answered.
+    ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears only
+    when all input is checked and the teacher has answered. With assistants, "teacher" still is the one of the recipe,
+    from whom the student learns through them; ``metrics.json`` has what each of them scores.
 
     Args:
         recipe: The run.
@@ -86,9 +93,10 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
     plan = make_plan(recipe)
-    teacher, answers = ask_teacher(plan, processes, reporter)
+    chain = ask_teachers(plan, processes, reporter)
+    answers = chain[-1].answers
     set_seed(recipe.seed)
-    student = make_student(plan, teacher.source)
+    student = make_student(plan, chain[0].source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
                         reporter)
@@ -100,12 +108,11 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     train_phases(training, plan.phases)
     trained = time.perf_counter()
     logits = score_student(training)
-    seconds = {"teacher_finetune": teacher.seconds, **answers.seconds, "train": trained - start,
-               "eval": time.perf_counter() - trained}
-    metrics = _metrics(plan, teacher, student, answers, logits, seconds)
+    seconds = {**_seconds_of(chain), "train": trained - start, "eval": time.perf_counter() - trained}
+    metrics = _metrics(plan, chain, student, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
-        _finish(training, answers, logits, metrics)
+        _finish(training, chain[0].answers, logits, metrics)
     processes.wait()
     return metrics
 
@@ -128,16 +135,22 @@ def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> No
     training.processes.wait()
 
 
-def ask_teacher(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:
-    """The teacher made ready, back on the CPU, with its answers to every row."""
+def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Link, ...]:
+    """The teacher made ready and its assistants, taught; the last of them teaches the student. All are on the CPU."""
     recipe = plan.recipe
+
+    def ask(source: LayerSource, name: str, last: bool, probe: bool = False) -> TeacherAnswers:
+        source.requires_grad_(False).to(pick_device(recipe.device))
+        question = Question(source, plan.data, _answer_settings(plan, probe, last), _make_head(plan), plan.cache,
+                            {"teacher": name, "data": recipe.data}, recipe.rebuild_damaged)
+        answers = teacher_answers(question, processes, reporter)
+        source.cpu()
+        return answers
+
     teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
-    teacher.source.requires_grad_(False).to(pick_device(recipe.device))
-    question = Question(teacher.source, plan.data, _answer_settings(plan, teacher.probe), _make_head(plan), plan.cache,
-                        {"teacher": recipe.teacher, "data": recipe.data}, recipe.rebuild_damaged)
-    answers = teacher_answers(question, processes, reporter)
-    teacher.source.cpu()
-    return teacher, answers
+    alone = not plan.assistants and not plan.default_assistants
+    answers = ask(teacher.source, recipe.teacher, alone, teacher.probe)
+    return taught_chain(plan, Link(recipe.teacher, teacher.source, answers, teacher.seconds), ask, processes, reporter)
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -151,6 +164,9 @@ def make_plan(recipe: Recipe) -> Plan:
     check_phases(phases, recipe, registry)
     student = plan_source(recipe.student, registry, cache, "student")
     teacher = plan_source(recipe.teacher, registry, cache, "teacher")
+    assistants = tuple(plan_source(text, registry, cache, "assistant") for text in recipe.assistants)
+    made = 0 if assistants or recipe.phases else registry.methods.lookup(recipe.method).assistants
+    check_default_chain(teacher, recipe.method, made)
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
@@ -158,18 +174,13 @@ def make_plan(recipe: Recipe) -> Plan:
     data = encode_data(raw, space_type, label_names=recipe.label_names,
                        teacher_labels=taken_labels(teacher, recipe, space_type))
     usable_phases(phases, registry, data)
-    return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
+    return Plan(recipe, registry, tuple(phases), teacher, student, data, cache, assistants, made)
 
 
 def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
     """The student before training: built new, or existing weights with a classifier for this space."""
-    space, recipe = plan.data.space, plan.recipe
-    if plan.student.location is None:
-        context = BuildContext(space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
-        return plan.student.kind.build(plan.student.options, context)
-    stored = plan.student.load()
-    fits = stored.label_names == space.labels and speaks(stored, space)
-    return stored if fits else plan.student.load(space)
+    recipe = plan.recipe
+    return plan.student.start(BuildContext(plan.data.space, plan.data.texts(), teacher, recipe.max_length, recipe.seed))
 
 
 def score_student(training: Training) -> dict[str, Tensor]:
@@ -180,12 +191,12 @@ def score_student(training: Training) -> dict[str, Tensor]:
     return logits
 
 
-def _answer_settings(plan: Plan, probe: bool) -> AnswerSettings:
+def _answer_settings(plan: Plan, probe: bool, last: bool) -> AnswerSettings:
     recipe = plan.recipe
     return AnswerSettings(
         max_length=recipe.max_length, head=recipe.pseudo_head, l2=recipe.head_l2, head_rows=recipe.head_rows,
         probe=probe, bf16=use_bf16(recipe.precision, pick_device(recipe.device)), dtype=recipe.cache_dtype,
-        states=needs_states(plan.phases, plan.registry))
+        states=last and needs_states(plan.phases, plan.registry))
 
 
 def _make_head(plan: Plan) -> Any:
@@ -193,9 +204,17 @@ def _make_head(plan: Plan) -> Any:
     return lambda width: kind(width, size)
 
 
-def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: TeacherAnswers,
-             logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
-    space, recipe = plan.data.space, plan.recipe
+def _seconds_of(chain: Sequence[Link]) -> dict[str, float]:
+    """Spent before the student: on training the teacher and assistants, and on their answers."""
+    trained = {"teacher_finetune": chain[0].seconds}
+    if len(chain) > 1:
+        trained["assistants"] = sum(link.seconds for link in chain[1:])
+    return {**trained, **{key: sum(link.answers.seconds[key] for link in chain) for key in ("teacher_pass", "heads")}}
+
+
+def _metrics(plan: Plan, chain: Sequence[Link], student: LayerSource, logits: Mapping[str, Tensor],
+             seconds: Mapping[str, float]) -> dict[str, Any]:
+    space, recipe, answers = plan.data.space, plan.recipe, chain[0].answers
     labels = {name: plan.data.labels(name) for name in logits}
     split = "validation" if "validation" in logits else "test" if "test" in logits else None
 
@@ -205,18 +224,21 @@ def _metrics(plan: Plan, teacher: Teacher, student: LayerSource, answers: Teache
     asked = {name: answers.scores(name).whole() for name in logits}
     by_layer = [] if split is None else [
         evaluate_scores(asked[split][:, layer], labels[split], space).get(space.primary_metric)
-        for layer in range(teacher.source.num_layers)]
+        for layer in range(chain[0].source.num_layers)]
     metrics: dict[str, Any] = {
         "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
         "seed": recipe.seed, "evaluated_on": split,
         "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
         "layer_accuracy": by_layer,
-        "teacher_rows_forwarded": answers.rows_forwarded, "seconds": dict(seconds)}
-    for side, text, source, by_split in (
-            ("teacher", recipe.teacher, teacher.source, scored({n: asked[n][:, -1] for n in logits})),
-            ("student", recipe.student, student, scored(logits))):
-        metrics[side] = {"name": text, "layers": source.num_layers, "parameters": source.num_parameters,
-                         "metrics": by_split.get(split, {}) if split else {}, "by_split": by_split}
+        "teacher_rows_forwarded": sum(link.answers.rows_forwarded for link in chain), "seconds": dict(seconds)}
+    sides = []
+    for text, source, by_split in (
+            *((link.name, link.source, scored({n: link.answers.scores(n).whole()[:, -1] for n in logits}))
+              for link in chain),
+            (recipe.student, student, scored(logits))):
+        sides.append({"name": text, "layers": source.num_layers, "parameters": source.num_parameters,
+                      "metrics": by_split.get(split, {}) if split else {}, "by_split": by_split})
+    metrics |= {"teacher": sides[0], "assistants": sides[1:-1], "student": sides[-1]}
     metrics["agreement"] = {name: _agreement(asked[name][:, -1], scores, space)
                             for name, scores in logits.items()}
     return metrics

@@ -103,22 +103,6 @@ class Grid:
         write_text(note, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True))
 
 
-def split_students(text: str) -> tuple[str, ...]:
-    """Students between commas; a comma within the options of one does not end it.
-
-    >>> split_students("bilstm:layers=2,hidden=64,cnn")
-    ('bilstm:layers=2,hidden=64', 'cnn')
-    """
-    students: list[str] = []
-    for piece in text.split(","):
-        name, equals, _ = piece.partition("=")
-        if students and equals and ":" not in name:
-            students[-1] += f",{piece}"
-        else:
-            students.append(piece)
-    return tuple(student.strip() for student in students if student.strip())
-
-
 def _as_name(student: str) -> str:
     """A folder name that people recognise and that no two students share."""
     readable = re.sub(r"[^\w.=-]+", "-", student).strip("-.")[-48:]
