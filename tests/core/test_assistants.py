@@ -54,7 +54,8 @@ def test_folders_of_assistants_are_written_so_that_they_are_found_from_anywhere(
                                                                                 monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "middle").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert Recipe.make({**TOLD, "assistants": "middle,cnn"}).written()["assistants"] == [str(tmp_path / "middle"), "cnn"]
+    written = Recipe.make({**TOLD, "assistants": "middle,cnn"}).written()
+    assert written["assistants"] == [str(tmp_path / "middle"), "cnn"]
 
 
 def test_a_method_has_no_assistants_unless_it_says_so():

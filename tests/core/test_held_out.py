@@ -158,7 +158,7 @@ def answers_to(data, layers=3):
 def test_labelled_validation_rows_come_first():
     data = task(train=[0, 1], validation=[-100, 2, 1], test=[0])
     answers = answers_to(data)
-    rows = held_out_rows(data, answers)(4)()
+    rows = held_out_rows(data, answers.scores)(4)()
     assert rows.labels.tolist() == [2, 1]
     assert torch.equal(rows.scores, answers.kept["validation"][[1, 2]].transpose(0, 1))
     expected = [[oracles.cross_entropy(row, label) for row, label in zip(layer, (2, 1), strict=True)]
@@ -168,9 +168,9 @@ def test_labelled_validation_rows_come_first():
 
 def test_then_labelled_training_rows_but_never_test_rows():
     data = task(train=[-100, 1], validation=[-100], test=[0])
-    assert held_out_rows(data, answers_to(data))(4)().labels.tolist() == [1]
+    assert held_out_rows(data, answers_to(data).scores)(4)().labels.tolist() == [1]
     unlabelled = task(train=[-100, -100], test=[0])
-    assert held_out_rows(unlabelled, answers_to(unlabelled))(4) is None
+    assert held_out_rows(unlabelled, answers_to(unlabelled).scores)(4) is None
     assert held_out_rows(data, None)(4) is None
 
 
@@ -178,19 +178,19 @@ def test_then_labelled_training_rows_but_never_test_rows():
 def test_a_projector_over_fewer_layers_sees_the_first_of_them(layers):
     data = task(train=[0, 1, 2])
     answers = answers_to(data)
-    rows = held_out_rows(data, answers)(layers)()
+    rows = held_out_rows(data, answers.scores)(layers)()
     assert torch.equal(rows.scores, answers.kept["train"].transpose(0, 1)[:layers])
 
 
 def test_more_layers_than_the_teacher_has_are_not_its_layers():
     data = task(train=[0, 1, 2])
-    assert held_out_rows(data, answers_to(data))(5) is None
+    assert held_out_rows(data, answers_to(data).scores)(5) is None
 
 
 def test_rows_are_read_when_asked_for_and_once():
     data = task(train=[0, 1, 2])
     answers = answers_to(data)
-    read = held_out_rows(data, answers)(4)
+    read = held_out_rows(data, answers.scores)(4)
     assert answers.reads == []
     assert read() is read()
     assert answers.reads == ["train"]
@@ -199,6 +199,6 @@ def test_rows_are_read_when_asked_for_and_once():
 def test_of_many_rows_a_sample_is_taken():
     data = task(validation=[0] * MOST_ROWS + [1] * MOST_ROWS, train=[0])
     answers = answers_to(data)
-    first, again = (held_out_rows(data, answers)(4)() for _ in range(2))
+    first, again = (held_out_rows(data, answers.scores)(4)() for _ in range(2))
     assert len(first.labels) == MOST_ROWS and torch.equal(first.scores, again.scores)
     assert 0.4 < first.labels.float().mean() < 0.6

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from texts import write_jsonl
 
 from ukd_core import LayerSource, Recipe, distill
 from ukd_core.errors import InputError, UnknownNameError
@@ -16,6 +19,7 @@ from ukd_core.run import assistants as assistants_module
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.phases import Training
 from ukd_core.run.progress import Reporter
+from ukd_core.testing import oracles
 
 QUIET = Reporter(quiet=True)
 TEACHER = "bert:layers=2,hidden=32"
@@ -77,7 +81,7 @@ def test_each_is_taught_by_the_one_before(news: Path, cache: Path, tmp_path: Pat
     assert [training.source.name for training in given] == ["cnn", "cnn", "bilstm"]
     assert [training.recipe.seed for training in given] == [0, 0, 3]
     assert [training.recipe.learning_rate for training in given] == [None, None, 2e-3]
-    for taught, learner in zip(given, given[1:], strict=False):  # the answers that the next one sees are of this one
+    for taught, learner in pairwise(given):  # the answers that the next one sees are of this one
         assert_answers_are_of(taught.source, learner)
     stored = load_file(tmp_path / "run" / "answers.safetensors")
     assert torch.equal(stored["validation.teacher"], given[0].answers.scores("validation").whole()[:, -1])
@@ -136,6 +140,76 @@ def test_from_the_command_line(ukd: Command, news: Path, cache: Path, tmp_path: 
     assert [link["layers"] for link in metrics["assistants"]] == [1, 1]
     status, out, _ = ukd("cache", "list", "--cache", cache)
     assert status == 0 and "weights that a teacher taught" in " ".join(out.split())
+
+
+PAIR = "cnn:layers=1,hidden=12,cnn:layers=1,hidden=8"
+
+
+def test_an_ensemble_teaches_by_a_mixture_that_no_member_beats(news: Path, tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch):
+    cache, given, student = tmp_path / "cache", lessons(monkeypatch), []
+    train = assistants_module.train_phases
+    monkeypatch.setattr("ukd_core.run.distill.train_phases",
+                        lambda training, phases: (student.append(training), train(training, phases)))
+    told = {"assistants": PAIR, "assistant_use": "ensemble", "method": "logit-kd", "teacher": "cnn:layers=2,hidden=16"}
+    metrics = distill(make(news, cache, tmp_path / "1", **told), reporter=QUIET)
+    first, second, _ = given
+    assert first.answers is second.answers  # both learn from the teacher
+    scores = student[0].answers.scores("validation").whole().double().numpy()
+    for place, member in enumerate((first, second)):
+        texts = first.data.splits["validation"]["text"][:]
+        with torch.no_grad():
+            logits = member.source.eval()(member.source.pad(member.source.tokenize(texts, max_length=24))).logits
+        np.testing.assert_allclose(scores[:, place], logits.numpy(), atol=1e-4)
+    weights = np.array(metrics["assistant_weights"])
+    assert (weights >= 0).all() and weights.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(scores[:, 2], np.tensordot(scores[:, :2], weights, axes=([1], [0])), atol=1e-5)
+    labels = first.data.labels("validation").numpy()
+    losses = [np.mean([oracles.cross_entropy(row, label) for row, label in zip(part, labels, strict=True)])
+              for part in (scores[:, 0], scores[:, 1], scores[:, :2].mean(axis=1), scores[:, 2])]
+    assert losses[3] <= min(losses[:3]) + 1e-6
+    again = distill(make(news, cache, tmp_path / "2", seed=1, **told), reporter=QUIET)
+    assert again["assistant_weights"] == metrics["assistant_weights"] and again["teacher_rows_forwarded"] == 0
+
+
+def test_a_damaged_mixture_is_refused_or_rebuilt(news: Path, cache: Path, tmp_path: Path):
+    told = {"assistants": PAIR, "assistant_use": "ensemble", "method": "logit-kd", "epochs": 1, "head_l2": 3.0,
+            "teacher": "cnn:layers=1,hidden=16"}
+    before = set((cache / "answers").glob("*/manifest.json"))
+    distill(make(news, cache, tmp_path / "1", **told), reporter=QUIET)
+    made = {path.parent for path in set((cache / "answers").glob("*/manifest.json")) - before}
+    (mixture,) = (entry for entry in made if "weights" in json.loads((entry / "manifest.json").read_text())["about"])
+    whole = (mixture / "train.npy").read_bytes()
+    (mixture / "train.npy").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(InputError, match="do not have the checksum with which they were written"):
+        distill(make(news, cache, tmp_path / "2", **told), reporter=QUIET)
+    distill(make(news, cache, tmp_path / "2", rebuild_damaged=True, **told), reporter=QUIET)
+    assert (mixture / "train.npy").read_bytes() == whole
+
+
+@pytest.mark.parametrize(("changes", "problem"), [
+    ({"method": "logit-kd"}, "expected assistants, got none. Name them with --assistants A,B,..."),
+    ({"method": "pkd", "assistants": PAIR}, "expected a method that learns from scores, got one that needs the "
+                                            "teacher's hidden states. Use --assistant-use chain."),
+])
+def test_what_is_no_ensemble_is_refused_before_anything_is_trained(news: Path, tmp_path: Path,
+                                                                   changes: dict[str, str], problem: str):
+    with pytest.raises(InputError) as refused:
+        distill(make(news, tmp_path / "cache", tmp_path / "run", assistant_use="ensemble", **changes), reporter=QUIET)
+    assert str(refused.value) == f"assistant-use 'ensemble': {problem}"
+    assert not (tmp_path / "run").exists() and not (tmp_path / "cache" / "teachers").exists()
+
+
+def test_an_ensemble_without_labels_is_refused(news: Path, cache: Path, tmp_path: Path):
+    distill(make(news, cache, tmp_path / "teacher", method="none", student="cnn:layers=1,hidden=8", epochs=1,
+                 teacher="cnn:layers=1,hidden=16"), reporter=QUIET)
+    texts = [{"text": json.loads(line)["text"]} for line in (news / "train.jsonl").read_text().splitlines()]
+    write_jsonl(tmp_path / "texts.jsonl", texts)
+    with pytest.raises(InputError) as refused:
+        distill(make(tmp_path / "texts.jsonl", cache, tmp_path / "run", teacher=str(tmp_path / "teacher"),
+                     assistant_use="ensemble", assistants=PAIR), reporter=QUIET)
+    assert str(refused.value) == ("assistant-use 'ensemble': expected labelled validation or training rows to weigh "
+                                  "assistants by, got none. Use --assistant-use chain.")
 
 
 @pytest.mark.parametrize(("told", "kind", "problem"), [

@@ -1,8 +1,10 @@
 """Teacher assistants: a chain of models between teacher and student, each taught by the one before it.
 
 The teacher teaches the first by `logit-kd` (labels and its final answer), that one teaches the next, and the last
-teaches the student by the method of the run (TAKD, Mirzadeh et al., AAAI 2020). An assistant is a teacher: it does not
-follow the run's seed, it is trained once and read by later runs, and it learns at the teacher's learning rate.
+teaches the student by the method of the run (TAKD, Mirzadeh et al., AAAI 2020). With ``assistant_use: ensemble`` the
+teacher teaches each of them, and together they teach the student (`ukd_core.run.mixture`). An assistant is a teacher:
+it does not follow the run's seed, it is trained once and read by later runs, and it learns at the teacher's learning
+rate.
 
 Where the recipe names none, a method may ask for n of them: the k-th then is the teacher's own kind of model with
 ⌈T·(1 − k/2n)⌉ of its T layers, copied from the teacher where the adapter has ``init=teacher-lower``, else built with
@@ -85,7 +87,7 @@ def default_chain(teacher: SourcePlan, layers: int, count: int) -> tuple[str, ..
 
 
 def taught_chain(plan: Plan, teacher: Link, ask: Ask, processes: Processes, reporter: Reporter) -> tuple[Link, ...]:
-    """The teacher and its assistants, the last of which teaches the student.
+    """The teacher and its assistants, taught.
 
     All of them, and the student, are built from the teacher itself where they take something of a teacher: so a student
     starts from the same weights with and without assistants.
@@ -106,10 +108,12 @@ def taught_chain(plan: Plan, teacher: Link, ask: Ask, processes: Processes, repo
         plan_source(text, plan.registry, plan.cache, "assistant")
         for text in default_chain(plan.teacher, teacher.source.num_layers, plan.default_assistants))
     sources = [_begun(model, context) for model in models]
-    chain = [teacher]
+    chain, in_turn = [teacher], recipe.assistant_use == "chain"
     for number, (model, source) in enumerate(zip(models, sources, strict=True), start=1):
-        taught, seconds = _taught(plan, source, chain[-1], f"assistant {number} of {len(models)}", processes, reporter)
-        chain.append(Link(model.text, taught, ask(taught, model.text, number == len(models)), seconds))
+        who = f"assistant {number} of {len(models)}"
+        taught, seconds = _taught(plan, source, chain[-1] if in_turn else teacher, who, processes, reporter)
+        last = in_turn and number == len(models)
+        chain.append(Link(model.text, taught, ask(taught, model.text, last), seconds))
     return tuple(chain)
 
 

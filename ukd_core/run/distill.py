@@ -25,6 +25,7 @@ from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
+from ukd_core.run.mixture import check_mixture, mixed_answers
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
 from ukd_core.run.phases import (
     Training,
@@ -93,8 +94,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
     plan = make_plan(recipe)
-    chain = ask_teachers(plan, processes, reporter)
-    answers = chain[-1].answers
+    chain, answers = ask_teachers(plan, processes, reporter)
     set_seed(recipe.seed)
     student = make_student(plan, chain[0].source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
@@ -109,7 +109,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     trained = time.perf_counter()
     logits = score_student(training)
     seconds = {**_seconds_of(chain), "train": trained - start, "eval": time.perf_counter() - trained}
-    metrics = _metrics(plan, chain, student, logits, seconds)
+    metrics = _metrics(plan, chain, student, logits, seconds) | _weights_of(answers)
     student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
         _finish(training, chain[0].answers, logits, metrics)
@@ -135,8 +135,8 @@ def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> No
     training.processes.wait()
 
 
-def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Link, ...]:
-    """The teacher made ready and its assistants, taught; the last of them teaches the student. All are on the CPU."""
+def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[tuple[Link, ...], TeacherAnswers]:
+    """The teacher made ready, then its assistants, all on the CPU; and the answers that the student learns from."""
     recipe = plan.recipe
 
     def ask(source: LayerSource, name: str, last: bool, probe: bool = False) -> TeacherAnswers:
@@ -150,7 +150,10 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[
     teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
     alone = not plan.assistants and not plan.default_assistants
     answers = ask(teacher.source, recipe.teacher, alone, teacher.probe)
-    return taught_chain(plan, Link(recipe.teacher, teacher.source, answers, teacher.seconds), ask, processes, reporter)
+    first = Link(recipe.teacher, teacher.source, answers, teacher.seconds)
+    chain = taught_chain(plan, first, ask, processes, reporter)
+    together = recipe.assistant_use == "ensemble"
+    return chain, mixed_answers(plan, chain[1:], processes, reporter) if together else chain[-1].answers
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -174,7 +177,10 @@ def make_plan(recipe: Recipe) -> Plan:
     data = encode_data(raw, space_type, label_names=recipe.label_names,
                        teacher_labels=taken_labels(teacher, recipe, space_type))
     usable_phases(phases, registry, data)
-    return Plan(recipe, registry, tuple(phases), teacher, student, data, cache, assistants, made)
+    plan = Plan(recipe, registry, tuple(phases), teacher, student, data, cache, assistants, made)
+    if recipe.assistant_use == "ensemble":
+        check_mixture(plan)
+    return plan
 
 
 def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
@@ -210,6 +216,11 @@ def _seconds_of(chain: Sequence[Link]) -> dict[str, float]:
     if len(chain) > 1:
         trained["assistants"] = sum(link.seconds for link in chain[1:])
     return {**trained, **{key: sum(link.answers.seconds[key] for link in chain) for key in ("teacher_pass", "heads")}}
+
+
+def _weights_of(answers: TeacherAnswers) -> dict[str, Any]:
+    """Of the assistants in a mixture; nothing where one model alone teaches the student."""
+    return {"assistant_weights": answers.entry.about["weights"]} if "weights" in answers.entry.about else {}
 
 
 def _metrics(plan: Plan, chain: Sequence[Link], student: LayerSource, logits: Mapping[str, Tensor],

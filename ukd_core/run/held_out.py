@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
+from torch import Tensor
 
 from ukd_core.projector import HeldOut
 
 if TYPE_CHECKING:
-    from ukd_core.run.cache.answers import TeacherAnswers
     from ukd_core.run.data import TaskData
 
 SPLITS = ("validation", "train")
@@ -21,22 +21,34 @@ MOST_ROWS = 2000
 ReadHeldOut = Callable[[], HeldOut]
 
 
-def held_out_rows(data: TaskData, answers: TeacherAnswers | None) -> Callable[[int], ReadHeldOut | None]:
+class ScoresOfRows(Protocol):
+    """Scores of a split that can be read in part."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, layers, C."""
+
+    def rows(self, index: Tensor) -> Tensor:
+        """Some rows: index (units,), int64, to (units, layers, C), float32."""
+
+
+def held_out_rows(data: TaskData, scores_of: Callable[[str], ScoresOfRows] | None
+                  ) -> Callable[[int], ReadHeldOut | None]:
     """Say how a projector over the first so many layers of scores reads its labelled rows.
 
     Called when the terms of a phase are built; nothing is read before a projector asks, and nothing twice.
 
     Args:
         data: The splits; `HeldOut` says which of them is taken.
-        answers: The teacher's; None where no teacher is involved.
+        scores_of: From a split to the teacher's scores of it; None where no teacher is involved.
 
     Returns:
         From a number of layers to what reads the rows; to None where no row has a label, or there are fewer layers.
     """
     split = next((name for name in SPLITS if name in data.splits and data.labelled(name).any()), None)
-    if split is None or answers is None:
+    if split is None or scores_of is None:
         return lambda layers: None
-    stored = answers.scores(split)
+    stored = scores_of(split)
 
     @cache
     def read(layers: int) -> HeldOut:

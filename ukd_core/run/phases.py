@@ -170,7 +170,7 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
     layers = 1 if training.answers is None else training.answers.scores("train").shape[1] - 1
     head = registry.pseudo_heads.lookup(recipe.pseudo_head)
     passes = max(1, round(recipe.epochs * phase.share))
-    labelled_rows = held_out_rows(training.data, training.answers)
+    labelled_rows = held_out_rows(training.data, None if training.answers is None else training.answers.scores)
 
     def make_projector(spec: str, student_layers: int, teacher_layers: int, width: int | None = None) -> Projector:
         kind, options = find_projector(spec, registry)

@@ -49,6 +49,9 @@ class Recipe(Options):
     assistants: tuple[str, ...] = Field(
         (), description="Models between teacher and student, as for the student: the teacher teaches the first by "
                         "logit-kd, each the next, the last the student; default: the method's")
+    assistant_use: Literal["chain", "ensemble"] = Field(
+        "chain", description="chain: as said for assistants; ensemble: the teacher teaches each of them, and the "
+                             "student learns from their mixture, weighted by labelled rows")
     pseudo_head: str = Field("linear", description="Kind of head on every layer")
     head_rows: int = Field(20_000, ge=1, description="Fit teacher heads on a random sample of at most this many rows")
     head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
