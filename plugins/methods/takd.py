@@ -12,8 +12,8 @@ TAKD = Method(
     source=(
         "Mirzadeh, Farajtabar, Li, Levine, Matsukawa, Ghasemzadeh, Improved Knowledge Distillation via Teacher "
         "Assistant, AAAI 2020. One assistant; the paper has chains of several as well, and finds that the size does "
-        "best whose score is midway between teacher and student. Ours: it has half of the teacher's layers, as copies where "
-        "the adapter can, unless the run names others; weights and temperature are those of logit-kd."
+        "best whose score is midway between teacher and student. Ours: it has half of the teacher's layers, as copies "
+        "where the adapter can, unless the run names others; weights and temperature are those of logit-kd."
     ),
     checked=(
         "the layers of the assistants in `tests/core/test_assistants.py`, who teaches whom, and that assistants are "
