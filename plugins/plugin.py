@@ -12,13 +12,16 @@ from .methods.intermediate_classifiers import DIH, MHKD
 from .methods.internal_representations import PID, SID
 from .methods.logit_kd import LOGIT_KD
 from .methods.none import NONE
+from .methods.takd import TAKD
 from .methods.tinybert import TINYBERT
 from .methods.universal_kd import UNIVERSAL_KD, UNIVERSAL_KD_LOSSES, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_TA
 from .output_spaces.classes import ClassesSpace
 from .output_spaces.multilabel import MultilabelSpace
 from .output_spaces.regression import RegressionSpace
 from .projectors.attention import AttentionProjector
+from .projectors.ensemble import EnsembleProjector
 from .projectors.fixed import FixedProjector
+from .projectors.label_confidence import LabelConfidenceProjector
 from .projectors.random import RandomProjector
 from .projectors.teacher_assistant import TeacherAssistantProjector
 from .pseudo_heads.linear import LinearHead
@@ -38,7 +41,8 @@ from .terms.token_hidden import TokenHiddenTerm
 @hookimpl
 def ukd_register_projectors() -> Iterable[type[Projector]]:
     """Mixtures of teacher layers."""
-    return [AttentionProjector, FixedProjector, RandomProjector, TeacherAssistantProjector]
+    return [AttentionProjector, FixedProjector, RandomProjector, TeacherAssistantProjector, LabelConfidenceProjector,
+            EnsembleProjector]
 
 
 @hookimpl
@@ -65,4 +69,4 @@ def ukd_register_methods() -> Iterable[Method]:
     """Presets of phases."""
     return [NONE, LOGIT_KD, UNIVERSAL_KD, UNIVERSAL_KD_SINGLE_PHASE, UNIVERSAL_KD_LOSSES, UNIVERSAL_KD_TA, DIH, MHKD,
             PKD, PKD_LAST, ALP_KD, CKD, RAIL_KD, RAIL_KD_CONCATENATED, ANNEALING_KD, CONTINUATION_KD, TINYBERT,
-            PID, SID]
+            PID, SID, TAKD]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import Batch, BuildContext, LayerSource, LayerStates, masked_mean
     from ukd_core.method import Method, Phase, TermSpec
     from ukd_core.output_space import OutputSpace
-    from ukd_core.projector import Projection, Projector, ProjectorSetup, mix
+    from ukd_core.projector import HeldOut, Projection, Projector, ProjectorSetup, mix
     from ukd_core.pseudo_head import PseudoHead
     from ukd_core.run.distill import distill
     from ukd_core.run.recipe import Recipe
@@ -24,7 +24,8 @@ _HOMES = {
     "LayerStates": "layer_source", "masked_mean": "layer_source",
     "Method": "method", "Phase": "method", "TermSpec": "method",
     "OutputSpace": "output_space",
-    "Projection": "projector", "Projector": "projector", "ProjectorSetup": "projector", "mix": "projector",
+    "HeldOut": "projector", "Projection": "projector", "Projector": "projector", "ProjectorSetup": "projector",
+    "mix": "projector",
     "PseudoHead": "pseudo_head",
     "quiet": "silence",
     "distill": "run.distill", "Recipe": "run.recipe",
@@ -33,9 +34,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "Batch", "BuildContext", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase", "Projection",
-    "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec", "distill",
-    "hookimpl", "masked_mean", "mix", "quiet",
+    "Batch", "BuildContext", "HeldOut", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase",
+    "Projection", "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec",
+    "distill", "hookimpl", "masked_mean", "mix", "quiet",
 ]
 
 

@@ -89,8 +89,9 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     Runs that the output folder already holds are read, unfinished ones resumed: stop and start again as you like.
     The method `none` always takes part. Writes runs.csv, runs.parquet and summary.md.
     """
-    from ukd_core.run.compare import Grid, run_grid, split_specs, summarise
+    from ukd_core.run.compare import Grid, run_grid, summarise
     from ukd_core.run.progress import Reporter
+    from ukd_core.spec import split_specs
     values = {key: value for key, value in options.items() if value is not None}
     missing = [f"--{key}" for key in ("teacher", "data") if key not in values]
     if missing:

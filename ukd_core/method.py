@@ -69,3 +69,5 @@ class Method(Options):
     checked: str = ""
     """What its loss and its schedule were compared with, and where; for the documentation."""
     phases: tuple[Phase, ...] = Field(min_length=1)
+    assistants: int = Field(default=0, ge=0)
+    """Models that are put between teacher and student where the recipe names none; see `ukd_core.run.assistants`."""

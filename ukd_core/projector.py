@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -24,6 +24,25 @@ class Projection:
     """How much of each teacher layer is in it, shape (S, T, units); ≥ 0, sums to 1 over T."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """The teacher's scores of labelled rows, for projectors whose weights follow from how right each layer is.
+
+    The rows are the labelled ones of the validation split. Where there are none, they are those of the training
+    split, on which pseudo heads (and perhaps the teacher) were fitted: deep layers then look better than they are.
+    Of many rows it is a random sample, always the same.
+    """
+
+    scores: Tensor
+    """Shape (T, rows, C), float32, on the CPU: of the T teacher layers that the projector will see, in the same order:
+    pseudo heads by depth, last the classifier where it takes part."""
+    labels: Tensor
+    """Encoded, shape (rows,) or (rows, C); none is missing, and there is at least one row."""
+    label_loss: Callable[[Tensor], Tensor]
+    """Scores of the same rows, (..., rows, C), to the loss of each, (..., rows): nats, or squared units for
+    regression."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectorSetup:
     """What is known when a projector is built; only projectors with learned weights need it."""
@@ -36,6 +55,8 @@ class ProjectorSetup:
     """True where adding a constant to all D entries of a unit means nothing (class scores)."""
     passes: int = 1
     """Passes over the training rows in the phase, rounded, at least one."""
+    held_out: Callable[[], HeldOut] | None = None
+    """Reads the teacher's scores of labelled rows; None over hidden states, and where no row has a label."""
 
 
 class Projector(nn.Module, ABC):

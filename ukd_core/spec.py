@@ -55,6 +55,22 @@ def parse_spec(text: str) -> Spec:
     return Spec(name.strip(), options)
 
 
+def split_specs(text: str) -> tuple[str, ...]:
+    """Models between commas, each as in `parse_spec` or a path; a comma within the options of one does not end it.
+
+    >>> split_specs("bilstm:layers=2,hidden=64,cnn")
+    ('bilstm:layers=2,hidden=64', 'cnn')
+    """
+    specs: list[str] = []
+    for piece in _split_outside_brackets(text):
+        name, equals, _ = piece.partition("=")
+        if specs and equals and ":" not in name:
+            specs[-1] += f",{piece}"
+        else:
+            specs.append(piece)
+    return tuple(spec.strip() for spec in specs if spec.strip())
+
+
 def read_options(model: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
     """Check `values` against the options model; the first wrong one becomes one line.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ukd_plugins.projectors.attention import AttentionOptions, AttentionProjector
+from ukd_plugins.projectors.ensemble import EnsembleOptions, EnsembleProjector
 from ukd_plugins.projectors.fixed import FixedOptions, FixedProjector
+from ukd_plugins.projectors.label_confidence import LabelConfidenceOptions, LabelConfidenceProjector
 from ukd_plugins.projectors.random import RandomOptions, RandomProjector
 from ukd_plugins.projectors.teacher_assistant import TeacherAssistantProjector
 
-from ukd_core import ProjectorSetup
 from ukd_core.testing import ProjectorCase, oracles, parametrize_with_checks
+from ukd_core.testing.projector import projector_setup
 
 
 def attention_case(name, **options):
@@ -36,6 +38,9 @@ CASES = [
     ProjectorCase("random", lambda setup: RandomProjector(RandomOptions(draws=3, ordered=False), setup)),
     ProjectorCase("teacher-assistant", lambda setup: TeacherAssistantProjector(setup=setup),
                   lambda student, teacher: oracles.attention(student, teacher, centre=student.shape[-1] > 1)),
+    ProjectorCase("label-confidence",
+                  lambda setup: LabelConfidenceProjector(LabelConfidenceOptions(temperature=0.5), setup)),
+    ProjectorCase("ensemble", lambda setup: EnsembleProjector(EnsembleOptions(generations=3), setup)),
 ]
 
 
@@ -47,4 +52,4 @@ def test_shipped_projectors_keep_the_laws(case, check):
 def test_everything_that_ships_is_among_them(registry):
     catalogue = registry.projectors
     shipped = {kind for name, kind in catalogue.items() if catalogue.origin(name).distribution == "ukd"}
-    assert shipped == {type(case.make(ProjectorSetup(2, 2, 2))) for case in CASES}
+    assert shipped == {type(case.make(projector_setup(2, 2, 2))) for case in CASES}

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from ukd_core.errors import InputError
-from ukd_core.run.compare import Grid, split_specs
+from ukd_core.run.compare import Grid
+from ukd_core.spec import split_specs
 
 SETTINGS = {"teacher": "bert", "data": "d.csv", "epochs": 2}
 
@@ -23,6 +24,7 @@ def grid_of(output: Path | str, students=("cnn", "bilstm"), methods=("logit-kd",
     ("bilstm:layers=2,hidden=64,cnn:layers=3", ["bilstm:layers=2,hidden=64", "cnn:layers=3"]),
     ("bert:layers=2,init=teacher-lower, runs/a", ["bert:layers=2,init=teacher-lower", "runs/a"]),
     ("./x,bilstm:hidden=8,cnn,", ["./x", "bilstm:hidden=8", "cnn"]),
+    ("x:sizes=[1,2],deep=true,y", ["x:sizes=[1,2],deep=true", "y"]),
     ("", []),
 ])
 def test_students_between_commas(text, students):

@@ -22,7 +22,7 @@ def test_the_shipped_methods():
     assert set(METHODS) == {
         "none", "logit-kd", "universal-kd", "universal-kd-single-phase", "universal-kd-losses", "universal-kd-ta",
         "dih", "mhkd", "pkd", "pkd-last", "alp-kd", "ckd", "rail-kd", "rail-kd-concatenated", "annealing-kd",
-        "continuation-kd", "tinybert", "pid", "sid"}
+        "continuation-kd", "tinybert", "pid", "sid", "takd"}
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
@@ -71,6 +71,11 @@ def test_dih_has_the_weights_and_the_temperature_of_its_source():
     (phase,) = METHODS["dih"].phases
     assert loss_of(phase) == {"hard-label": 0.9, "logit-kd": 0.1}
     assert phase.terms[1].options == {"projector": "fixed:strategy=uniform", "matching": "losses", "temperature": 5.0}
+
+
+def test_teacher_assistants_are_logit_kd_with_one_model_between():
+    assert METHODS["takd"].phases == METHODS["logit-kd"].phases
+    assert {name: method.assistants for name, method in METHODS.items() if method.assistants} == {"takd": 1}
 
 
 def test_what_ukd_ships_is_registered_through_the_entry_point(registry):

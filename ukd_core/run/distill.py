@@ -17,6 +17,7 @@ from transformers import set_seed
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
+from ukd_core.run.assistants import Link, check_default_chain, taught_chain
 from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
 from ukd_core.run.combination import find_method
 from ukd_core.run.data import TaskData, encode_data, read_data
@@ -26,6 +27,8 @@ from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
 from ukd_core.run.live import LiveTeacher, check_shown, runs_live, same_rows
+from ukd_core.run.mixture import check_mixture, mixed_answers
+from ukd_core.run.outcome import run_metrics, seconds_before
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
 from ukd_core.run.phases import (
     Training,
@@ -40,13 +43,10 @@ from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import Teacher, read_teacher, ready_teacher, speaks, taken_labels
-from ukd_core.run.trainer import evaluate_scores
+from ukd_core.run.teacher import read_teacher, ready_teacher, taken_labels
 
 if TYPE_CHECKING:
-    from ukd_core.output_space import OutputSpace
-
-RUN_FORMAT = 1
+    pass
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,10 @@ class Plan:
     student: SourcePlan
     data: TaskData
     cache: Path
+    assistants: tuple[SourcePlan, ...] = ()
+    """Those that the recipe names."""
+    default_assistants: int = 0
+    """How many the method makes where the recipe names none."""
 
 
 def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
@@ -68,7 +72,8 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
 
     The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``
     and ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears
-    only when all input is checked and the teacher has answered.
+    only when all input is checked and the teacher has answered. With assistants, "teacher" still is the one of the
+    recipe, from whom the student learns through them; ``metrics.json`` has what each of them scores.
 
     Args:
         recipe: The run.
@@ -90,12 +95,12 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         return metrics
     plan = make_plan(recipe)
     check_tokens(plan)
-    teacher, answers = ask_teacher(plan, processes, reporter)
+    chain, answers = ask_teachers(plan, processes, reporter)
     set_seed(recipe.seed)
-    student = make_student(plan, teacher.source)
+    student = make_student(plan, chain[0].source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
-                        reporter, live_teacher(plan, teacher.source, student))
+                        reporter, live_teacher(plan, chain[-1].source, student))
     rehearse(training, plan.phases)
     if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
         reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
@@ -104,12 +109,11 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     train_phases(training, plan.phases)
     trained = time.perf_counter()
     logits = score_student(training)
-    seconds = {"teacher_finetune": teacher.seconds, **answers.seconds, "train": trained - start,
-               "eval": time.perf_counter() - trained}
-    metrics = _metrics(plan, teacher, training, answers, logits, seconds)
+    seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
+    metrics = run_metrics(plan, chain, training, logits, seconds)
     student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
-        _finish(training, answers, logits, metrics)
+        _finish(training, chain[0].answers, logits, metrics)
     processes.wait()
     return metrics
 
@@ -132,16 +136,25 @@ def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> No
     training.processes.wait()
 
 
-def ask_teacher(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[Teacher, TeacherAnswers]:
-    """The teacher made ready, back on the CPU, with its answers to every row."""
+def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[tuple[Link, ...], TeacherAnswers]:
+    """The teacher made ready, then its assistants, all on the CPU; and the answers that the student learns from."""
     recipe = plan.recipe
+
+    def ask(source: LayerSource, name: str, last: bool, probe: bool = False) -> TeacherAnswers:
+        source.requires_grad_(False).to(pick_device(recipe.device))
+        question = Question(source, plan.data, _answer_settings(plan, probe, last), _make_head(plan), plan.cache,
+                            {"teacher": name, "data": recipe.data}, recipe.rebuild_damaged)
+        answers = teacher_answers(question, processes, reporter)
+        source.cpu()
+        return answers
+
     teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
-    teacher.source.requires_grad_(False).to(pick_device(recipe.device))
-    question = Question(teacher.source, plan.data, _answer_settings(plan, teacher.probe), _make_head(plan), plan.cache,
-                        {"teacher": recipe.teacher, "data": recipe.data}, recipe.rebuild_damaged)
-    answers = teacher_answers(question, processes, reporter)
-    teacher.source.cpu()
-    return teacher, answers
+    alone = not plan.assistants and not plan.default_assistants
+    answers = ask(teacher.source, recipe.teacher, alone, teacher.probe)
+    first = Link(recipe.teacher, teacher.source, answers, teacher.seconds)
+    chain = taught_chain(plan, first, ask, processes, reporter)
+    together = recipe.assistant_use == "ensemble"
+    return chain, mixed_answers(plan, chain[1:], processes, reporter) if together else chain[-1].answers
 
 
 def check_tokens(plan: Plan) -> None:
@@ -152,7 +165,10 @@ def check_tokens(plan: Plan) -> None:
     """
     if runs_live(plan.phases, plan.registry):
         teacher, _ = read_teacher(plan.teacher, plan.data, plan.recipe)
-        live_teacher(plan, teacher, make_student(plan, teacher))
+        student = make_student(plan, teacher)
+        if plan.assistants:  # the last of them is who runs beside the student
+            teacher = plan.assistants[-1].start(_context(plan, teacher))
+        live_teacher(plan, teacher, student)
 
 
 def live_teacher(plan: Plan, teacher: LayerSource, student: LayerSource) -> LiveTeacher | None:
@@ -179,6 +195,9 @@ def make_plan(recipe: Recipe) -> Plan:
     student = plan_source(recipe.student, registry, cache, "student")
     teacher = plan_source(recipe.teacher, registry, cache, "teacher")
     check_shown(_method(recipe), phases, registry, student=student.kind, teacher=teacher.kind)
+    assistants = tuple(plan_source(text, registry, cache, "assistant") for text in recipe.assistants)
+    made = 0 if assistants or recipe.phases else find_method(recipe.method, registry).assistants
+    check_default_chain(teacher, recipe.method, made)
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
@@ -186,18 +205,20 @@ def make_plan(recipe: Recipe) -> Plan:
     data = encode_data(raw, space_type, label_names=recipe.label_names,
                        teacher_labels=taken_labels(teacher, recipe, space_type), metric=recipe.metric)
     usable_phases(phases, registry, data)
-    return Plan(recipe, registry, tuple(phases), teacher, student, data, cache)
+    plan = Plan(recipe, registry, tuple(phases), teacher, student, data, cache, assistants, made)
+    if recipe.assistant_use == "ensemble":
+        check_mixture(plan)
+    return plan
 
 
 def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
     """The student before training: built new, or existing weights with a classifier for this space."""
-    space, recipe = plan.data.space, plan.recipe
-    if plan.student.location is None:
-        context = BuildContext(space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
-        return plan.student.kind.build(plan.student.options, context)
-    stored = plan.student.load()
-    fits = stored.label_names == space.labels and speaks(stored, space)
-    return stored if fits else plan.student.load(space)
+    return plan.student.start(_context(plan, teacher))
+
+
+def _context(plan: Plan, teacher: LayerSource) -> BuildContext:
+    recipe = plan.recipe
+    return BuildContext(plan.data.space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
 
 
 def score_student(training: Training) -> dict[str, Tensor]:
@@ -208,55 +229,17 @@ def score_student(training: Training) -> dict[str, Tensor]:
     return logits
 
 
-def _answer_settings(plan: Plan, probe: bool) -> AnswerSettings:
+def _answer_settings(plan: Plan, probe: bool, last: bool) -> AnswerSettings:
     recipe = plan.recipe
     return AnswerSettings(
         max_length=recipe.max_length, head=recipe.pseudo_head, l2=recipe.head_l2, head_rows=recipe.head_rows,
         probe=probe, bf16=use_bf16(recipe.precision, pick_device(recipe.device)), dtype=recipe.cache_dtype,
-        states=needs_states(plan.phases, plan.registry))
+        states=last and needs_states(plan.phases, plan.registry))
 
 
 def _make_head(plan: Plan) -> Any:
     kind, size = plan.registry.pseudo_heads.lookup(plan.recipe.pseudo_head), plan.data.space.size
     return lambda width: kind(width, size)
-
-
-def _metrics(plan: Plan, teacher: Teacher, training: Training, answers: TeacherAnswers,
-             logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
-    space, recipe, student = plan.data.space, plan.recipe, training.source
-    labels = {name: plan.data.labels(name) for name in logits}
-    split = "validation" if "validation" in logits else "test" if "test" in logits else None
-
-    def scored(scores: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {name: dict(evaluate_scores(scores[name], labels[name], space)) for name in logits}
-
-    asked = {name: answers.scores(name).whole() for name in logits}
-    by_layer = [] if split is None else [
-        evaluate_scores(asked[split][:, layer], labels[split], space).get(space.metric)
-        for layer in range(teacher.source.num_layers)]
-    metrics: dict[str, Any] = {
-        "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
-        "seed": recipe.seed, "evaluated_on": split, "metric": space.metric,
-        "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
-        "layer_accuracy": by_layer,
-        "teacher_rows_forwarded": answers.rows_forwarded,
-        "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
-        "seconds": dict(seconds)}
-    for side, text, source, by_split in (
-            ("teacher", recipe.teacher, teacher.source, scored({n: asked[n][:, -1] for n in logits})),
-            ("student", recipe.student, student, scored(logits))):
-        metrics[side] = {"name": text, "layers": source.num_layers, "parameters": source.num_parameters,
-                         "metrics": by_split.get(split, {}) if split else {}, "by_split": by_split}
-    metrics["agreement"] = {name: _agreement(asked[name][:, -1], scores, space)
-                            for name, scores in logits.items()}
-    return metrics
-
-
-def _agreement(teacher: Tensor, student: Tensor, space: OutputSpace) -> float | None:
-    """Share of rows (or labels) on which both answer the same; None where answers are measured, not named."""
-    if space.problem_type == "regression":
-        return None
-    return float((space.predictions(teacher) == space.predictions(student)).float().mean())
 
 
 def _finish(training: Training, answers: TeacherAnswers, logits: Mapping[str, Tensor], metrics: Mapping[str, Any]

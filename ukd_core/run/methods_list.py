@@ -61,6 +61,9 @@ def _listed(registry: Registry) -> Iterator[tuple[str, Method]]:
 
 
 def _phases(method: Method) -> Iterator[str]:
+    if method.assistants:
+        yield (f"before: {method.assistants} assistant{'s' if method.assistants > 1 else ''} between teacher and "
+               "student, taught by logit-kd, unless the run names others")
     for phase in method.phases:
         yield f"{phase.name}, {phase.share:.0%} of the steps: " + " + ".join(map(_weighted, phase.terms))
 

@@ -21,6 +21,7 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.held_out import held_out_rows
 from ukd_core.run.live import LiveTeacher, needs_of, runs_live
 from ukd_core.run.processes import Processes
 from ukd_core.run.trainer import (
@@ -172,11 +173,13 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
     layers = 1 if training.answers is None else training.answers.scores("train").shape[1] - 1
     head = registry.pseudo_heads.lookup(recipe.pseudo_head)
     passes = max(1, round(recipe.epochs * phase.share))
+    labelled_rows = held_out_rows(training.data, None if training.answers is None else training.answers.scores)
 
     def make_projector(spec: str, student_layers: int, teacher_layers: int, width: int | None = None) -> Projector:
         kind, options = find_projector(spec, registry)
         shape = (space.size, space.shift_invariant) if width is None else (width, False)
-        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape, passes=passes))
+        held_out = labelled_rows(teacher_layers) if width is None else None
+        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape, passes, held_out))
 
     student, teacher = training.source, None if training.teacher is None else training.teacher.source
     kept = () if training.answers is None else training.answers.widths

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
 from ukd_core.run.files import write_text
-from ukd_core.spec import Options, read_options
+from ukd_core.spec import Options, read_options, split_specs
 
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 
@@ -48,6 +48,12 @@ class Recipe(Options):
                             "encoder; auto takes a classifier as it is and fine-tunes anything else")
     teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
     teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
+    assistants: tuple[str, ...] = Field(
+        (), description="Models between teacher and student, as for the student: the teacher teaches the first by "
+                        "logit-kd, each the next, the last the student; default: the method's")
+    assistant_use: Literal["chain", "ensemble"] = Field(
+        "chain", description="chain: as said for assistants; ensemble: the teacher teaches each of them, and the "
+                             "student learns from their mixture, weighted by labelled rows")
     pseudo_head: str = Field("linear", description="Kind of head on every layer")
     head_rows: int = Field(20_000, ge=1, description="Fit teacher heads on a random sample of at most this many rows")
     head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
@@ -85,6 +91,11 @@ class Recipe(Options):
     def _split_at_commas(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("assistants", mode="before")
+    @classmethod
+    def _split_models(cls, value: Any) -> Any:
+        return split_specs(value) if isinstance(value, str) else value
+
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML recipe; `changes` win over what it says.
@@ -104,7 +115,8 @@ class Recipe(Options):
         values = self.model_dump(mode="json")
         for key in PATH_KEYS:
             values[key] = _absolute(values[key])
-        values["plugins"] = [_absolute(plugin) for plugin in values["plugins"]]
+        for key in ("plugins", "assistants"):
+            values[key] = [_absolute(value) for value in values[key]]
         return values
 
     def write(self, path: Path) -> None:

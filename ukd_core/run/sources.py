@@ -13,7 +13,7 @@ from ukd_core.silence import quiet
 from ukd_core.spec import parse_spec, read_options
 
 if TYPE_CHECKING:
-    from ukd_core.layer_source import LayerSource
+    from ukd_core.layer_source import BuildContext, LayerSource
     from ukd_core.output_space import OutputSpace
     from ukd_core.plugins import Registry
 
@@ -37,6 +37,18 @@ class SourcePlan:
             raise InputError(f"model '{self.text}'", "expected existing weights, got an adapter's name",
                              "Name a folder or a hub model.")
         return self.kind.load(self.location, self.options, space)
+
+    def start(self, context: BuildContext) -> LayerSource:
+        """The model before it is trained: built new, or existing weights with a classifier for the space."""
+        if self.location is None:
+            return self.kind.build(self.options, context)
+        stored, space = self.load(), context.space
+        return stored if stored.label_names == space.labels and speaks(stored, space) else self.load(space)
+
+
+def speaks(source: LayerSource, space: OutputSpace | type[OutputSpace]) -> bool:
+    """Whether a stored classifier's scores have the meaning of the space; many checkpoints do not say."""
+    return source.model.config.problem_type in (None, space.problem_type)
 
 
 def plan_source(text: str, registry: Registry, cache: Path, side: str) -> SourcePlan:

@@ -51,8 +51,8 @@ def run_table(metrics: dict[str, Any], output: str) -> str:
     """What a run came to: teacher and student side by side, layers, times."""
     rows = []
     names = list(metrics["teacher"]["metrics"])
-    for side in ("teacher", "student"):
-        part = metrics[side]
+    between = [("assistant", part) for part in metrics.get("assistants", ())]
+    for side, part in (("teacher", metrics["teacher"]), *between, ("student", metrics["student"])):
         rows.append([side, part["name"], part["layers"], f"{part['parameters']:,}",
                      *(f"{part['metrics'][name]:.4f}" for name in names)])
     title = f"{metrics['method']}, seed {metrics['seed']}" + (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import set_seed
@@ -18,6 +19,7 @@ from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
 from ukd_core.run.phases import Training, train_phases
 from ukd_core.run.rows import tokenize_data
+from ukd_core.run.sources import SourcePlan, speaks
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from ukd_core.run.processes import Processes
     from ukd_core.run.progress import Reporter
     from ukd_core.run.recipe import Recipe
-    from ukd_core.run.sources import SourcePlan
 
 TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
-TUNING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary",
-               "teacher_epochs", "teacher_learning_rate", "metric")
-"""Keys of a recipe that decide a fine-tuned teacher."""
+TRAINING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary", "metric")
+"""Keys of a recipe that decide any model that is trained before the student."""
+TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate")
+"""Those that decide a fine-tuned teacher."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,6 @@ def taken_labels(plan: SourcePlan, recipe: Recipe, space_type: type[OutputSpace]
                          f"(problem_type {space_type.problem_type}), got {source.model.config.problem_type}",
                          "Change --output-space, or retrain it with --teacher-tuning finetune.")
     return source.label_names
-
-
-def speaks(source: LayerSource, space: OutputSpace | type[OutputSpace]) -> bool:
-    """Whether a stored classifier's scores have the meaning of the space; many checkpoints do not say."""
-    return source.model.config.problem_type in (None, space.problem_type)
 
 
 def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
@@ -102,34 +99,67 @@ def read_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe) -> tuple[Laye
 
 def _finetuned(source: LayerSource, plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry,
                cache: Path, processes: Processes, reporter: Reporter) -> Teacher:
-    facts = {"teacher": source_facts(source), "data": data_facts(data), "torch": torch.__version__,
-             "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
-             "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
-             **{key: getattr(recipe, key) for key in TUNING_KEYS}}
-    entry = cache / "teachers" / fingerprint(facts)
-    with processes.lock(entry.with_name(entry.name + ".lock"), reporter):  # a second run waits, then reads it
-        if entry.is_dir():
-            reporter.say(f"teacher: reused, fine-tuned before ({entry})")
-            return Teacher(plan.kind.load(entry, plan.kind.Options()), probe=False)
-        start = time.perf_counter()
+    entry = cache / "teachers" / fingerprint(training_facts("teacher", source, data, recipe, TUNING_KEYS))
+
+    def train(work: Path) -> None:
         reporter.say(f"teacher: fine-tuning '{plan.text}' for this task")
-        _finetune(source, data, recipe, registry, entry, processes, reporter)
-        return Teacher(source, probe=False, seconds=time.perf_counter() - start)
+        rows = tokenize_data(source, data, recipe.max_length, cache)
+        labelled = data.labelled("train").float().mean().item()
+        tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs * labelled, "seed": TEACHER_SEED,
+                                           "learning_rate": recipe.teacher_learning_rate})
+        train_phases(Training(source, data, rows, None, tuning, registry, work, processes, reporter),
+                     registry.methods.lookup("none").phases)
+
+    tuned, seconds = kept_model(entry, source, "teacher", train, processes, reporter)
+    return Teacher(tuned, probe=False, seconds=seconds)
 
 
-def _finetune(source: LayerSource, data: TaskData, recipe: Recipe, registry: Registry, entry: Path,
-              processes: Processes, reporter: Reporter) -> None:
-    """Train the source in place on the labels and keep it as `entry`; a killed fine-tuning goes on where it was."""
-    work = entry.with_name(entry.name + ".work")
-    work.mkdir(exist_ok=True)
-    rows = tokenize_data(source, data, recipe.max_length, entry.parents[1])
-    labelled = data.labelled("train").float().mean().item()
-    tuning = recipe.model_copy(update={"epochs": recipe.teacher_epochs * labelled, "seed": TEACHER_SEED,
-                                       "learning_rate": recipe.teacher_learning_rate})
-    train_phases(Training(source, data, rows, None, tuning, registry, work, processes, reporter),
-                 registry.methods.lookup("none").phases)
-    source.cpu()
-    if processes.is_main:
-        with whole_folder(entry) as folder:
-            source.save(folder)
-        shutil.rmtree(work, ignore_errors=True)
+def training_facts(role: str, source: LayerSource, data: TaskData, recipe: Recipe, keys: Iterable[str]
+                   ) -> dict[str, Any]:
+    """What decides a model that is trained before the student: itself as it starts, its rows, and how it is trained.
+
+    Args:
+        role: What it is, "teacher" or "assistant".
+        source: The model before its training.
+        data: What it is trained on.
+        recipe: The run.
+        keys: Those of the recipe that count.
+    """
+    return {role: source_facts(source), "data": data_facts(data), "torch": torch.__version__,
+            "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
+            "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
+            **{key: getattr(recipe, key) for key in keys}}
+
+
+def kept_model(entry: Path, source: LayerSource, who: str, train: Callable[[Path], None], processes: Processes,
+               reporter: Reporter) -> tuple[LayerSource, float]:
+    """Read a trained model from the cache; where it is not there, train it and keep it.
+
+    A second run waits for the first, then reads; a killed training goes on where it was.
+
+    Args:
+        entry: Its folder in the cache, named by all that decides it.
+        source: The model before its training.
+        who: What it is, for people.
+        train: Trains `source` in place; its checkpoints go into the folder that it is given.
+        processes: Who takes part.
+        reporter: Where progress goes.
+
+    Returns:
+        The trained model, on the CPU, and the seconds that its training took in this run.
+    """
+    with processes.lock(entry.with_name(entry.name + ".lock"), reporter):
+        if entry.is_dir():
+            reporter.say(f"{who}: reused, trained before ({entry})")
+            kind = type(source)
+            return kind.load(entry, kind.Options()), 0.0
+        start = time.perf_counter()
+        work = entry.with_name(entry.name + ".work")
+        work.mkdir(exist_ok=True)
+        train(work)
+        source.cpu()
+        if processes.is_main:
+            with whole_folder(entry) as folder:
+                source.save(folder)
+            shutil.rmtree(work, ignore_errors=True)
+        return source, time.perf_counter() - start

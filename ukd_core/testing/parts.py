@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from ukd_core.catalogue import Registry
 from ukd_core.output_space import OutputSpace
 from ukd_core.plugins import load_registry
-from ukd_core.projector import Projector, ProjectorSetup
+from ukd_core.projector import HeldOut, Projector, ProjectorSetup
 from ukd_core.pseudo_head import PseudoHead
 from ukd_core.spec import parse_spec, read_options
 from ukd_core.term import MakeProjector
@@ -23,6 +23,9 @@ RAW_LABELS: Mapping[str, tuple[Any, ...]] = {
     "regression": (0.5, -1.25, 3.0, 3.5),
 }
 """Values of a label column, by the `problem_type` of an output space."""
+
+HELD_OUT = 6
+"""Labelled rows that a projector is given."""
 
 
 @cache
@@ -66,9 +69,26 @@ def projectors_of(registry: Registry, space: OutputSpace) -> MakeProjector:
         kind = registry.projectors.lookup(parsed.name)
         options = read_options(kind.Options, parsed.options, f"projector '{parsed.name}'")
         shape = (space.size, space.shift_invariant) if width is None else (width, False)
-        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape))
+        held_out = partial(labelled_rows, space, teacher_layers) if width is None else None
+        return kind(options, ProjectorSetup(student_layers, teacher_layers, *shape, held_out=held_out))
 
     return make
+
+
+def labelled_rows(space: OutputSpace, layers: int) -> HeldOut:
+    """A teacher's random scores of a few labelled rows, the same for each number of layers."""
+    generator = torch.Generator().manual_seed(layers)
+    labels = some_labels(space, HELD_OUT, generator)
+    return HeldOut(torch.randn(layers, HELD_OUT, space.size, generator=generator), labels,
+                   lambda scores: space.label_loss(scores, labels))
+
+
+def labelled_scores(layers: int, width: int) -> HeldOut:
+    """The same where no output space is known: the loss is the squared distance from random answers."""
+    generator = torch.Generator().manual_seed(layers)
+    answers = torch.randn(HELD_OUT, width, generator=generator)
+    return HeldOut(torch.randn(layers, HELD_OUT, width, generator=generator), answers,
+                   lambda scores: (scores - answers).square().sum(dim=-1))
 
 
 class FirstColumns(PseudoHead):

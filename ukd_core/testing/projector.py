@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ukd_core.projector import Projection, Projector, ProjectorSetup
 from ukd_core.testing import oracles
 from ukd_core.testing.checks import Case, Check, expect, expect_close, for_all, repeatable, seeded
+from ukd_core.testing.parts import labelled_scores
 from ukd_core.testing.strategies import fractions, layer_stacks, orders
 
 
@@ -34,7 +35,7 @@ class ProjectorCase(Case):
 
     def declared(self) -> Mapping[str, str]:
         """The `exceptions` of what `make` builds."""
-        return self.make(ProjectorSetup(student_layers=1, teacher_layers=1, width=2)).exceptions
+        return self.make(projector_setup(1, 1, 2)).exceptions
 
     def not_applicable(self) -> frozenset[str]:
         """Without a reference there is nothing to compare with."""
@@ -59,11 +60,11 @@ def check_targets_are_mixtures(case: ProjectorCase, data: st.DataObject) -> None
 
 @for_all
 def check_teacher_permutation(case: ProjectorCase, data: st.DataObject) -> None:
-    """Permuting teacher layers permutes weights and leaves targets."""
+    """Permuting teacher layers, those of held-out rows as well, permutes weights and leaves targets."""
     student, teacher = data.draw(layer_stacks(min_teachers=2))
     order, fraction = data.draw(orders(len(teacher))), data.draw(fractions)
     before = _project(case, student, teacher, fraction)
-    after = _project(case, student, teacher[order], fraction)
+    after = _project(case, student, teacher[order], fraction, order)
     expect_close(case, "weights", after.weights, before.weights[:, order])
     expect_close(case, "targets", after.targets, before.targets)
 
@@ -190,14 +191,31 @@ PROJECTOR_CHECKS: tuple[Check, ...] = (
 """All laws; their names are what `exceptions` and `expected_failures` refer to."""
 
 
-def _built(case: ProjectorCase, student: Tensor, teacher: Tensor, seed: int = 0) -> Projector:
-    setup = ProjectorSetup(student_layers=len(student), teacher_layers=len(teacher), width=student.shape[-1])
+def projector_setup(student_layers: int, teacher_layers: int, width: int, order: Tensor | None = None
+                    ) -> ProjectorSetup:
+    """What the kit builds projectors with: over class scores, with a few labelled rows.
+
+    Args:
+        student_layers: S.
+        teacher_layers: T.
+        width: D.
+        order: Order of the teacher's layers in the labelled rows, shape (T,), int64; as they are where None.
+    """
+    rows = labelled_scores(teacher_layers, width)
+    rows = rows if order is None else replace(rows, scores=rows.scores[order])
+    return ProjectorSetup(student_layers, teacher_layers, width, held_out=lambda: rows)
+
+
+def _built(case: ProjectorCase, student: Tensor, teacher: Tensor, seed: int = 0, order: Tensor | None = None
+           ) -> Projector:
+    setup = projector_setup(len(student), len(teacher), student.shape[-1], order)
     with seeded(seed):
         return case.make(setup).to(student.dtype).eval()
 
 
-def _project(case: ProjectorCase, student: Tensor, teacher: Tensor, fraction: float | None = None) -> Projection:
-    projector = _built(case, student, teacher)
+def _project(case: ProjectorCase, student: Tensor, teacher: Tensor, fraction: float | None = None,
+             order: Tensor | None = None) -> Projection:
+    projector = _built(case, student, teacher, order=order)
     if fraction is not None:
         projector.on_progress(fraction)
     return _answer(case, projector, student, teacher)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ukd_core.errors import InputError
 from ukd_core.run.cache.arrays import Entry
 
-KINDS = ("answers", "teachers", "tokens", "embedded")
+KINDS = ("answers", "teachers", "assistants", "tokens", "embedded")
 """Folders of the cache that have a folder for every entry."""
 DATASETS = "datasets"
 """The folder of the datasets library, one entry for all."""
@@ -98,7 +98,8 @@ def _about(kind: str, path: Path) -> str:
     if path.suffix == ".work":
         return "begun; the next run goes on with it"
     if kind != "answers":
-        return {"teachers": "fine-tuned weights", "tokens": "texts as one tokenizer reads them"}.get(kind, "download")
+        return {"teachers": "fine-tuned weights", "assistants": "weights that a teacher taught",
+                "tokens": "texts as one tokenizer reads them"}.get(kind, "download")
     try:
         about = Entry.open(path).about
     except InputError:

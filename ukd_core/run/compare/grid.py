@@ -108,22 +108,6 @@ class Grid:
         write_text(note, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True))
 
 
-def split_specs(text: str) -> tuple[str, ...]:
-    """Students or methods between commas; a comma within the options of one does not end it.
-
-    >>> split_specs("bilstm:layers=2,hidden=64,cnn")
-    ('bilstm:layers=2,hidden=64', 'cnn')
-    """
-    specs: list[str] = []
-    for piece in text.split(","):
-        name, equals, _ = piece.partition("=")
-        if specs and equals and ":" not in name:
-            specs[-1] += f",{piece}"
-        else:
-            specs.append(piece)
-    return tuple(spec.strip() for spec in specs if spec.strip())
-
-
 def _as_name(spec: str) -> str:
     """A folder name that people recognise; other specs never have it. A plain name stays as it is."""
     if re.fullmatch(r"[a-z0-9-]{1,48}(\+[a-z]+)?", spec):

@@ -16,6 +16,7 @@ from ukd_core.run.combination import find_method
 from ukd_core.run.compare.bootstrap import Interval, paired_difference
 from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
 from ukd_core.run.files import write_text
+from ukd_core.run.live import runs_live
 from ukd_core.run.table import text_table
 
 if TYPE_CHECKING:
@@ -131,12 +132,17 @@ def _title(grid: Grid, first: Mapping[str, Any], space: OutputSpace, split: str)
 
 def _notes(grid: Grid, first: Mapping[str, Any], registry: Registry) -> tuple[str, ...]:
     recipe = grid.recipe(next(iter(grid)))
-    counts = {method: len(find_method(method.partition(AT)[0], registry).phases) for method in grid.methods}
-    phases = ", ".join(f"{method} {count}" for method, count in counts.items())
+    found = {name: find_method(name.partition(AT)[0], registry) for name in grid.methods}
+    phases = ", ".join(f"{name} {len(method.phases)}" for name, method in found.items())
+    more = [f"{name} trains {method.assistants} assistant{'s' * (method.assistants > 1)} before the student"
+            for name, method in found.items() if method.assistants and not recipe.assistants]
+    more += [f"{name} runs the teacher in every step" for name, method in found.items()
+             if runs_live(method.phases, registry)]
     return (
         f"Differences are paired by seed and row; in brackets the 95 % interval of a bootstrap over both. All runs: "
         f"{first['rows']['train']:,} training rows, {recipe.epochs:g} passes in batches of {recipe.batch_size}, the "
-        f"same learning rate for a student whatever the method. What differs: the phases of the methods ({phases}).",
+        f"same learning rate for a student whatever the method. What differs: the phases of the methods ({phases})"
+        f"{''.join(f'; {each}' for each in more)}.",
         "An interval says nothing about other data, and of many comparisons some look good by chance.")
 
 
