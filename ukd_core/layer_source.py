@@ -137,6 +137,8 @@ class LayerSource(nn.Module, ABC):
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> LayerStates:
         """Run the model once and show its layers.
 
+        In evaluation mode several threads may call it at once, so it keeps nothing of a batch in the model.
+
         Args:
             batch: As `pad` gives it; integer tensors of shape (units, length) on the device of the model.
             needs: Extra things to show: "tokens", "attentions", "embeddings". Attention maps are shares also in

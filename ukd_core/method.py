@@ -71,3 +71,6 @@ class Method(Options):
     phases: tuple[Phase, ...] = Field(min_length=1)
     assistants: int = Field(default=0, ge=0)
     """Models that are put between teacher and student where the recipe names none; see `ukd_core.run.assistants`."""
+
+    def __repr__(self) -> str:
+        return f"Method({self.name!r})"

@@ -73,7 +73,8 @@ def test_a_broken_law_is_status_1(capsys, plugin):
 def test_an_unknown_name_is_status_2(capsys, plugin):
     status, lines, error = ukd(capsys, "plugins", "check", "evne", "--plugin", plugin)
     assert (status, lines) == (2, [])
-    assert error.startswith("ukd: 'evne': nothing of this name is registered. Did you mean 'even'? Available: ")
+    assert error.startswith("ukd: 'evne': nothing of this name is registered. Did you mean 'even' or 'ensemble'? "
+                            "Available: ")
 
 
 def test_options_come_with_the_name(capsys):

@@ -251,7 +251,8 @@ def test_a_class_may_say_with_which_options_the_kit_is_fast(registry, monkeypatc
 
 
 @pytest.mark.parametrize(("spec", "text"), [
-    ("atention", "'atention': nothing of this name is registered. Did you mean 'attention'? Available: "),
+    ("atention", "'atention': nothing of this name is registered. Did you mean 'attention' or 'attention-map' or "
+                 "'token-hidden'? Available: "),
     ("none", "method 'none': expected something with laws, got a preset of phases. Check its terms: hard-label."),
     ("linear:bias=0", "pseudo head 'linear': expected no options, got ['bias']. Leave them out."),
     ("classes:c=3", "output space 'classes': expected no options, got ['c']. Leave them out."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import torch
@@ -53,6 +54,13 @@ class NormalisesTheBatch(CNNLayerSource):
     def forward(self, batch, needs=frozenset()):
         states = super().forward(batch, needs)
         return replace(states, logits=states.logits - states.logits[:1])
+
+
+class KeepsItsBatch(CNNLayerSource):
+    def forward(self, batch, needs=frozenset()):
+        self.kept = batch
+        time.sleep(0.002)  # what a longer model does meanwhile
+        return super().forward(self.kept, needs)
 
 
 class SortsTexts(CNNLayerSource):
@@ -287,6 +295,7 @@ MUTANTS = [Mutant(law, case_of(kind), message) for law, kind, message in [
     ("check_determinism", DropsOutAlways, "differ when asked again"),
     ("check_determinism", RemembersTheLastBatch, "logits differ when asked again"),
     ("check_determinism", WritesIntoItsBatch, "differ when asked again|forward changes its batch"),
+    ("check_threads", KeepsItsBatch, "of a batch beside others|of a batch have another shape"),
     ("check_seed", IgnoresTheSeed, "the seed changes no weight"),
     ("check_seed", DrawsWeightsFromAnywhere, "build moves a global generator"),
     ("check_seed", SeedsTheWorld, "build moves a global generator"),

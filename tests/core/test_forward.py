@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import time
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukd_core.run.forward import batches_by_length, in_order
+from ukd_core.run.forward import batches_by_length, forward_rows, in_order
 
 
 @given(st.lists(st.integers(0, 300), max_size=200), st.integers(64, 2048))
@@ -30,3 +35,74 @@ def test_results_come_back_in_the_order_asked_for(order: list[int], size: int):
     batches = list(torch.split(chosen[torch.randperm(9)], size))
     parts = [torch.stack([batch * 10, batch], dim=1) for batch in batches]
     assert in_order(chosen, batches, parts).tolist() == [[row * 10.0, float(row)] for row in chosen.tolist()]
+
+
+class Source(torch.nn.Module):
+    """Counts how many batches are in it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.inside, self.most, self.lock, self.threads = 0, 0, threading.Lock(), set()
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        with self.lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.threads.add(torch.get_num_threads())
+        time.sleep(0.002)
+        with self.lock:
+            self.inside -= 1
+        assert not torch.is_grad_enabled() and not self.training
+        return batch["input_ids"].sum(dim=1) * self.weight
+
+
+class Rows:
+    """Row r holds the token r, 64 times."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def lengths(self) -> torch.Tensor:
+        return torch.full((self.count,), 64)
+
+    def batch(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"input_ids": rows.unsqueeze(1).expand(-1, 64)}
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("available", "streams", "each"), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (9, 4, 2)])
+def test_a_cpu_runs_several_batches_at_once_and_gives_them_in_order(threads, available, streams, each):
+    threads(available)
+    source, rows = Source(), Rows(320)
+    chosen = torch.arange(320).flip(0)
+    found = list(forward_rows(source, rows, chosen))
+    assert len(found) == 10 and torch.equal(torch.cat([batch for batch, _ in found]), chosen)
+    for batch, states in found:
+        assert torch.equal(states, batch * 64.0)
+    assert source.most == streams and source.threads == {each}
+    assert torch.get_num_threads() == available and source.training
+
+
+def test_a_pass_that_is_left_early_gives_the_threads_back(threads):
+    threads(2)
+    source = Source()
+    for _ in forward_rows(source, Rows(320), torch.arange(320)):
+        break
+    gc.collect()
+    assert torch.get_num_threads() == 2 and source.training and source.inside == 0
+
+
+def test_what_goes_wrong_in_a_stream_is_raised(threads):
+    threads(2)
+    rows = Rows(320)
+    rows.batch = lambda batch: {"input_ids": None}
+    with pytest.raises(AttributeError, match="has no attribute"):
+        list(forward_rows(Source(), rows, torch.arange(320)))
+    assert torch.get_num_threads() == 2

@@ -129,9 +129,7 @@ BROKEN = {
         "hook 'ukd_register_methods' expected instances of Method, got <class 'ukd_core.method.Method'>."),
     "method without list": (
         METHOD.format(result="PRESET").replace('summary="", source="", ', 'summary="s", source="p", '),
-        "hook 'ukd_register_methods' expected to return a list, got Method(name='preset', summary='s', source='p', "
-        "phases=(Phase(name='only', terms=(TermSpec(term='t', weight=1.0, options={}, label=None),), share=1.0, "
-        "start='best'),))."),
+        "hook 'ukd_register_methods' expected to return a list, got Method('preset')."),
     "name missing": (
         MINE.replace('name = "mine"', ""),
         "projector broken.Mine expected the class attribute 'name', got none."),

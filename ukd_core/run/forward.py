@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource, LayerStates
     from ukd_core.run.rows import TokenizedRows
 
+Done = TypeVar("Done")
+MOST_STREAMS = 4
+"""Batches that run at once on a CPU; each holds its own states in memory."""
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 65_536, "mps": 16_384}
 """Tokens in a batch of a pass, padding included: enough to fill the device, small enough for any memory."""
 
@@ -38,7 +43,8 @@ def forward_rows(source: LayerSource, rows: TokenizedRows, chosen: Tensor, *, bf
                  on_batch: Callable[[Tensor], None] | None = None) -> Iterator[tuple[Tensor, LayerStates]]:
     """Run the model over some rows in evaluation mode, without gradients; yields row numbers with their states.
 
-    The states stay on the model's device, and nothing here waits for it.
+    The states stay on the model's device, and nothing here waits for it. On a CPU several batches run at once, each
+    with its share of the threads: threads that work on one batch wait for each other at every product of matrices.
 
     Args:
         source: On the device it is to run on; its training mode is restored.
@@ -49,20 +55,44 @@ def forward_rows(source: LayerSource, rows: TokenizedRows, chosen: Tensor, *, bf
     """
     device = next(source.parameters()).device
     pinned = device.type == "cuda"
+
+    def run(batch: Tensor) -> tuple[Tensor, LayerStates]:
+        inputs = {key: (value.pin_memory() if pinned else value).to(device, non_blocking=True)
+                  for key, value in rows.batch(batch).items()}
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            return batch, source(inputs)
+
     training = source.training
     source.eval()
     try:
-        for places in batches_by_length(rows.lengths()[chosen], TOKEN_BUDGET[device.type]):
-            batch = chosen[places]
-            inputs = {key: (value.pin_memory() if pinned else value).to(device, non_blocking=True)
-                      for key, value in rows.batch(batch).items()}
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                states = source(inputs)
+        batches = [chosen[places] for places in batches_by_length(rows.lengths()[chosen], TOKEN_BUDGET[device.type])]
+        for batch, states in _several_at_once(run, batches) if device.type == "cpu" else map(run, batches):
             yield batch, states
             if on_batch:
                 on_batch(batch)
     finally:
         source.train(training)
+
+
+def _several_at_once(run: Callable[[Tensor], Done], batches: Sequence[Tensor]) -> Iterator[Done]:
+    """What `run` gives for each batch, in order; at most one more than there are streams is kept in memory."""
+    threads = torch.get_num_threads()
+    streams = min(threads, MOST_STREAMS, len(batches))
+    if streams < 2:
+        yield from map(run, batches)
+        return
+    torch.set_num_threads(threads // streams)
+    try:
+        with ThreadPoolExecutor(streams) as pool:
+            waiting: deque[Future[Done]] = deque()
+            for batch in batches:
+                waiting.append(pool.submit(run, batch))
+                if len(waiting) > streams:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def in_order(chosen: Tensor, batches: list[Tensor], parts: list[Tensor]) -> Tensor:

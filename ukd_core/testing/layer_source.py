@@ -7,6 +7,7 @@ import math
 import random
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ukd_core.catalogue import Registry
-from ukd_core.layer_source import LayerSource
+from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.testing.checks import (
     Case,
     Check,
@@ -271,6 +272,24 @@ def check_determinism(case: LayerSourceCase) -> None:
            "forward changes its batch")
 
 
+def check_threads(case: LayerSourceCase) -> None:
+    """Several batches at once, each in a thread of its own, give what they give one after another."""
+    source = shared(case).eval()
+    texts = [list(SENTENCES[:count]) for count in range(1, len(SENTENCES) + 1)] * 4
+    batches = [source.pad(source.tokenize(some, max_length=case.max_length)) for some in texts]
+
+    def run(batch: Batch) -> list[tuple[str, Tensor]]:
+        with torch.inference_mode():
+            return list(stacks(source(batch)))
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, batches))
+    for alone, states in zip(map(run, batches), together, strict=True):
+        for (what, before), (_, after) in zip(alone, states, strict=True):
+            expect(case, before.shape == after.shape, f"{what} of a batch have another shape beside other batches")
+            expect_close(case, f"{what} of a batch beside others", after, before)
+
+
 def check_seed(case: LayerSourceCase) -> None:
     """The same seed gives the same weights, another seed others; global random generators stay as they were."""
     before = torch.random.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
@@ -363,8 +382,8 @@ def check_teacher_is_left_alone(case: LayerSourceCase) -> None:
 LAYER_SOURCE_CHECKS: tuple[Check, ...] = (
     check_declared_facts, check_states_of_any_text, check_padding, check_unit_permutation, check_empty_text,
     check_tokenization, check_long_text, check_pairs, check_logits, check_parity, check_needs, check_attentions,
-    check_determinism, check_seed, check_gradients, check_half_precision, check_devices, check_save_and_load,
-    check_load_for_another_space, check_teacher_is_left_alone,
+    check_determinism, check_threads, check_seed, check_gradients, check_half_precision, check_devices,
+    check_save_and_load, check_load_for_another_space, check_teacher_is_left_alone,
 )
 """All laws of a layer source."""
 
