@@ -29,7 +29,7 @@ format: $(READY)
 test-thorough: $(READY)  ## ten times the examples for every law
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/properties -q
 
-# The runs of tests/reliability are processes of their own, which are killed: nothing of them is measured.
+# Processes that tests start count as well; those of tests/reliability are killed, which leaves nothing of them.
 coverage: $(READY)  ## branches of ukd_core that the tests take; fewer than 95 % is an error
 	$(BIN)/python -m pytest tests --ignore=tests/reliability -q --cov=ukd_core --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=95

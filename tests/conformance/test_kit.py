@@ -31,7 +31,7 @@ from ukd_core.testing import (
     parametrize_with_checks,
     run_case,
 )
-from ukd_core.testing.checks import Case, expect_close, repeatable, seeded
+from ukd_core.testing.checks import Case, expect_close, name_of, repeatable, seeded
 from ukd_core.testing.run import summary
 
 DRAWS = {"check_determinism": "draws"}
@@ -71,6 +71,18 @@ def test_laws_that_say_nothing_about_a_case_are_left_out():
                                                     "check_against_reference"}
     assert left_out(TermCase("squares", Squares, zero_at_equality=False)) == {
         "check_zero_at_equality", "check_unlabelled_units", "check_against_reference"}
+
+
+@pytest.mark.parametrize(("case", "law"), [
+    (case_of(Even), "check_against_reference"),
+    (PseudoHeadCase("straight", LinearHead), "check_against_reference"),
+    (TermCase("squares", Squares), "check_against_reference"),
+    (OutputSpaceCase("space", ClassesSpace), "check_divergence_against_reference"),
+    (OutputSpaceCase("space", ClassesSpace), "check_label_loss_against_reference"),
+])
+def test_a_law_of_a_reference_that_is_not_there_finds_nothing(case, law):
+    assert law not in checks_of(case)
+    {name_of(check): check for check in case.checks}[law](case)
 
 
 def test_an_expected_failure_is_a_strict_xfail_with_its_reason():

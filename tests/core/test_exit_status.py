@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import typer
 
 import ukd_core.testing
 from ukd_core import Recipe
@@ -74,6 +75,25 @@ def test_a_stop_by_hand_says_how_to_go_on(ukd: Command, tmp_path: Path):
     (tmp_path / "slow.py").write_text("raise KeyboardInterrupt")
     assert ukd("methods", "--plugin", tmp_path / "slow.py") == (
         130, "", "ukd: stopped; what is complete is kept. Run the same command with --resume to continue.\n")
+
+
+@pytest.mark.parametrize("told", [KeyboardInterrupt, typer.Abort])
+def test_a_stop_is_told_alike_by_every_version_of_typer(ukd: Command, monkeypatch: pytest.MonkeyPatch,
+                                                        told: type[BaseException]):
+    """Some versions answer Ctrl-C with a status, others pass it on, as itself or as an exception of theirs."""
+    def stopped(**_: object) -> None:
+        raise told
+
+    monkeypatch.setattr("ukd_core.cli.app", stopped)
+    assert ukd("methods") == (
+        130, "", "ukd: stopped; what is complete is kept. Run the same command with --resume to continue.\n")
+
+
+def test_the_demo_is_told_where_to_write(ukd: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked = []
+    monkeypatch.setattr("ukd_core.run.demo.demo", lambda *folders: asked.append(folders) or "the table")
+    assert ukd("demo", "--output", tmp_path / "runs", "--cache", tmp_path / "kept") == (0, "the table\n", "")
+    assert asked == [(tmp_path / "runs", tmp_path / "kept")]
 
 
 def test_a_file_that_fails_is_named(ukd: Command, tmp_path: Path):

@@ -54,6 +54,19 @@ def test_a_new_teacher_without_labels_is_refused(registry: Registry, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_encoder_without_a_classifier_has_to_learn(registry: Registry, tmp_path: Path):
+    data, folder = task(registry, [0, 1, 0, 1]), tmp_path / "encoder"
+    kind = registry.layer_sources.lookup("bert")
+    made = kind.build(kind.Options(layers=1, hidden=8, heads=2, intermediate=8, vocab_size=320),
+                      BuildContext(data.space, TEXTS, None, 16, 0))
+    made.model.bert.save_pretrained(folder)
+    made.tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match=r"it is not yet a classifier, and no training row has a label"):
+        ready(str(folder), task(registry, [-100] * 4), registry, tmp_path)
+    teacher = ready(str(folder), data, registry, tmp_path)
+    assert teacher.source.label_names == ("crude", "grain") and teacher.seconds > 0
+
+
 def test_a_classifier_is_taken_as_it_is(registry: Registry, saved: Path, tmp_path: Path):
     plan = plan_source(str(saved), registry, tmp_path, "teacher")
     assert taken_labels(plan, recipe(), registry.output_spaces.lookup("classes")) == ("crude", "grain")

@@ -70,9 +70,9 @@ class Case(ABC):
     def declared(self) -> Mapping[str, str]:
         """The exceptions that the class itself declares; called where `expected_failures` is None."""
 
+    @abstractmethod
     def not_applicable(self) -> frozenset[str]:
         """Names of checks that say nothing about this case, for instance because it has no reference."""
-        return frozenset()
 
     def tolerance(self, dtype: torch.dtype) -> float:
         """The tolerance for numbers that were computed in `dtype`."""

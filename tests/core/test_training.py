@@ -1,0 +1,104 @@
+"""What the engine is told of a phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import datasets
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from ukd_core import BuildContext, Phase, Recipe, TermSpec
+from ukd_core.plugins import Registry
+from ukd_core.run import trainer as trainer_module
+from ukd_core.run.data import TaskData
+from ukd_core.run.phases import Training, train_phases
+from ukd_core.run.processes import Processes
+from ukd_core.run.progress import Reporter
+from ukd_core.run.rows import tokenize_data
+
+TEXTS = ["oil prices rose", "wheat harvest", "oil", "a good harvest", "wheat", "oil and wheat"]
+
+
+def training(registry: Registry, folder: Path, **changes: object) -> Training:
+    """A tiny student of two classes, on six rows in batches of four; its vocabulary has a word of a seventh."""
+    recipe = Recipe.make({"teacher": "cnn", "student": "cnn", "data": "d.csv", "output": str(folder), "device": "cpu",
+                          "max_length": 16, "batch_size": 4, "epochs": 2, **changes})
+    split = datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0, 1, 1, 0], "row": list(range(6))})
+    data = TaskData({"train": split}, registry.output_spaces.lookup("classes")(["crude", "grain"]), pairs=False)
+    kind = registry.layer_sources.lookup("cnn")
+    source = kind.build(kind.Options(layers=1, hidden=8), BuildContext(data.space, [*TEXTS, "quiz quiz"], None, 16, 0))
+    return Training(source, data, tokenize_data(source, data, 16, folder / "cache"), None, recipe, registry, folder,
+                    Processes("cpu"), Reporter(quiet=True))
+
+
+@pytest.mark.parametrize("gpus", [1, 2])
+def test_one_process_trains_on_one_gpu(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int):
+    """The engine would make batches larger by the number of GPUs that it sees."""
+    found, told = TrainingArguments.__post_init__, trainer_module.ProgressBar.on_step_end
+    seen = []
+
+    def sees_gpus(self: TrainingArguments) -> None:
+        found(self)
+        self._n_gpu = gpus
+
+    def step(self: object, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: object
+             ) -> None:
+        seen.append((args.n_gpu, args.train_batch_size))
+        told(self, args, state, control, **rest)
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", sees_gpus)
+    monkeypatch.setattr(trainer_module.ProgressBar, "on_step_end", step)
+    train_phases(training(registry, tmp_path), registry.methods.lookup("none").phases)
+    assert seen == [(1, 4)] * 4
+
+
+@pytest.mark.parametrize("trim", [True, False])
+def test_rows_that_no_text_reads_are_trained_only_where_the_table_is_whole(registry: Registry, tmp_path: Path,
+                                                                          trim: bool):
+    """No gradient reaches them; what changes them is weight decay."""
+    made = training(registry, tmp_path, trim_vocabulary=trim, weight_decay=0.5, learning_rate=0.01)
+    table = made.source.input_embeddings()
+    unread = made.source.tokenizer.get_vocab()["quiz"]
+    before = table[unread].clone()
+    train_phases(made, registry.methods.lookup("none").phases)
+    after = made.source.input_embeddings()
+    assert before.abs().max() > 0 and after.shape == table.shape
+    assert after[unread].equal(before) is trim
+
+
+def test_a_finished_phase_is_read_again(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run that is stopped in its second phase goes on there, with the weights that the first one left."""
+    phases = [Phase(name=name, share=0.5, terms=(TermSpec(term="hard-label"),)) for name in ("first", "second")]
+    trained, train = [], trainer_module.DistillationTrainer.train
+
+    def stopped(self: trainer_module.DistillationTrainer, **options: object) -> None:
+        trained.append(Path(self.args.output_dir).name)
+        if trained == ["1-first", "2-second"]:
+            raise KeyboardInterrupt
+        train(self, **options)
+
+    whole = training(registry, tmp_path / "whole")
+    train_phases(whole, phases)
+    monkeypatch.setattr(trainer_module.DistillationTrainer, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_phases(training(registry, tmp_path / "cut"), phases)
+    again = training(registry, tmp_path / "cut")
+    train_phases(again, phases)
+    assert trained == ["1-first", "2-second", "2-second"]
+    for (name, expected), found in zip(whole.source.state_dict().items(), again.source.state_dict().values(),
+                                       strict=True):
+        assert expected.equal(found), name
+
+
+def test_the_optimizer_is_made_once(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The engine asks for it at several places."""
+    made, train = [], trainer_module.DistillationTrainer.train
+
+    def asks_before(self: trainer_module.DistillationTrainer, **options: object) -> None:
+        made.append((self.create_optimizer(), self.create_optimizer()))
+        train(self, **options)
+
+    monkeypatch.setattr(trainer_module.DistillationTrainer, "train", asks_before)
+    train_phases(training(registry, tmp_path), registry.methods.lookup("none").phases)
+    assert made[0][0] is made[0][1]
