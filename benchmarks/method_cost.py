@@ -3,19 +3,25 @@
     python benchmarks/method_cost.py --data FOLDER --rows 2000 --epochs 3 --repeats 5
 
 For each student: training seconds of both methods in one process, in alternation, with the same seed, so with the same
-weights and the same number of steps; the medians and their ratio. Then one more run of each with timers inside says
+weights and the same number of steps; the medians and their ratio, and the same for processor seconds of all threads,
+which other programs on the machine disturb less. Then one more run of each with timers inside says
 where the difference goes, in milliseconds a step; a run with timers is a little slower than one without.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from contest import Contest, Pair, command_line, ours, prepared
 from sections import PARTS, watched
+
+from ukd_core.run import distill
 
 STUDENTS = {"bilstm": "bilstm", "cnn": "cnn", "bert": "bert:layers=4", "bert2": "bert:layers=2,init=teacher-lower"}
 METHODS = ("none", "universal-kd")
@@ -29,12 +35,30 @@ def trained(contest: Contest, cache: Path, method: str) -> dict[str, Any]:
     return metrics
 
 
-def alternate(contest: Contest, cache: Path) -> dict[str, list[float]]:
-    """Training seconds of each method, in pairs; each pair begins with the other one."""
-    times: dict[str, list[float]] = {method: [] for method in METHODS}
+@contextmanager
+def processor_seconds() -> Iterator[list[float]]:
+    """Within the context the processor seconds of each training are appended to the list."""
+    train, spent = distill.train_phases, []
+
+    def timed(*args: Any) -> None:
+        start = time.process_time()
+        train(*args)
+        spent.append(time.process_time() - start)
+
+    distill.train_phases = timed
+    try:
+        yield spent
+    finally:
+        distill.train_phases = train
+
+
+def alternate(contest: Contest, cache: Path) -> dict[str, list[tuple[float, float]]]:
+    """Training seconds and processor seconds of each method, in pairs; each pair begins with the other one."""
+    times: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
     for number in range(contest.options.repeats):
         for method in METHODS if number % 2 == 0 else reversed(METHODS):
-            times[method].append(trained(contest, cache, method)["seconds"]["train"])
+            with processor_seconds() as spent:
+                times[method].append((trained(contest, cache, method)["seconds"]["train"], spent[-1]))
     return times
 
 
@@ -52,13 +76,14 @@ def where(contest: Contest, cache: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def report(name: str, times: dict[str, list[float]], parts: dict[str, dict[str, float]]) -> None:
+def report(name: str, times: dict[str, list[tuple[float, float]]], parts: dict[str, dict[str, float]]) -> None:
     """One student's lines."""
-    plain, method = (times[key] for key in METHODS)
-    pairs = [one / other for one, other in zip(method, plain, strict=True)]
-    print(f"\n{name}: universal-kd / none = {median(method) / median(plain):.3f} "
-          f"({median(method):.2f} s / {median(plain):.2f} s; pairs {min(pairs):.3f} to {max(pairs):.3f}, "
-          f"median {median(pairs):.3f})")
+    for index, what in enumerate(("seconds", "processor seconds")):
+        plain, method = ([time[index] for time in times[key]] for key in METHODS)
+        pairs = [one / other for one, other in zip(method, plain, strict=True)]
+        print(f"{name}, {what}: universal-kd / none = {median(method) / median(plain):.3f} "
+              f"({median(method):.2f} / {median(plain):.2f}; pairs {min(pairs):.3f} to {max(pairs):.3f}, "
+              f"median {median(pairs):.3f})")
     print(f"{'ms a step':>17} {'none':>9} {'universal':>9} {'more':>9}")
     for part, before in parts["none"].items():
         after = parts["universal-kd"][part]
