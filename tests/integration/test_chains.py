@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopped import cut_at
 from texts import write_jsonl
 
 from ukd_core import LayerSource, Recipe, distill
@@ -107,19 +108,9 @@ def test_a_student_starts_the_same_with_and_without_assistants(news: Path, cache
 
 def test_an_interrupted_assistant_goes_on_to_the_same_bytes(news: Path, tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch):
-    from ukd_core.run import trainer as trainer_module
     told = {"teacher": "cnn:layers=2,hidden=16", "epochs": 4}
     distill(make(news, tmp_path / "whole", tmp_path / "1", **told), reporter=QUIET)
-    advance = trainer_module.ProgressBar.on_step_end
-
-    def stop(self: object, args: object, state: object, control: object, **rest: object) -> None:
-        advance(self, args, state, control, **rest)  # type: ignore[arg-type]
-        if state.global_step == 12 and "assistants" in args.output_dir:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop)
-        distill(make(news, tmp_path / "cut", tmp_path / "2", **told), reporter=QUIET)
+    cut_at(12, make(news, tmp_path / "cut", tmp_path / "2", **told), monkeypatch, folder="assistants")
     (work,) = (path for path in (tmp_path / "cut" / "assistants").iterdir() if path.is_dir())
     assert work.suffix == ".work" and not (tmp_path / "2").exists()
     distill(make(news, tmp_path / "cut", tmp_path / "2", **told), reporter=QUIET)

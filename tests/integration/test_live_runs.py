@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopped import cut_at
 from texts import write_jsonl
 from transformers import AutoModelForSequenceClassification
 
@@ -76,20 +77,6 @@ def test_a_run_of_each_method(words: Path, cache: Path, tmp_path: Path, method: 
 def test_other_methods_leave_the_teacher_alone(words: Path, cache: Path, tmp_path: Path):
     metrics = distill(make(words, cache, tmp_path / "run", "logit-kd", epochs=1), reporter=QUIET)
     assert metrics["teacher_rows_live"] == 0
-
-
-def cut_at(step: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start a run and stop it after a training step of its first phase."""
-    advance = trainer_module.ProgressBar.on_step_end
-
-    def stop(self: object, args: object, state: object, control: object, **rest: object) -> None:
-        advance(self, args, state, control, **rest)  # type: ignore[arg-type]
-        if state.global_step == step:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop)
-        distill(recipe, reporter=QUIET)
 
 
 def test_a_resumed_run_is_the_same_run_and_no_checkpoint_holds_the_teacher(words: Path, cache: Path, tmp_path: Path,

@@ -10,6 +10,7 @@ from statistics import mean
 
 import pytest
 import torch
+from stopped import cut_at
 from texts import write_jsonl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from ukd_plugins.plugin import ukd_register_methods
@@ -163,22 +164,6 @@ def test_every_method_and_all_its_terms_fall(method: str, news: Path, cache: Pat
 def test_projector_by_name(projector: str, news: Path, cache: Path, tmp_path: Path):
     distill(make(news, cache, tmp_path / "run", projector=projector), reporter=QUIET)
     assert Recipe.read(tmp_path / "run" / "recipe.yaml").projector == projector
-
-
-def cut_at(step: int, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start a run and stop it after a training step."""
-    from ukd_core.run import trainer as trainer_module
-    advance = trainer_module.ProgressBar.on_step_end
-
-    def stop(self: object, args: object, state: object, control: object, **rest: object) -> None:
-        advance(self, args, state, control, **rest)  # type: ignore[arg-type]
-        if state.global_step == step:  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trainer_module.ProgressBar, "on_step_end", stop)
-        distill(recipe, reporter=QUIET)
-    assert not (Path(recipe.output) / "metrics.json").exists()
 
 
 @pytest.mark.parametrize("labels", [None, 48])
