@@ -9,6 +9,9 @@ import yaml
 
 from ukd_core.errors import InputError
 from ukd_core.run.compare import Grid
+from ukd_core.run.compare.grid import Cell
+from ukd_core.run.compare.runs import board
+from ukd_core.run.progress import Reporter
 from ukd_core.spec import split_specs
 
 SETTINGS = {"teacher": "bert", "data": "d.csv", "epochs": 2}
@@ -86,3 +89,41 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path):
     assert str(refused.value) == (f"output '{tmp_path}': it holds files that are not a comparison. "
                                   "Choose another folder.")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_method_may_come_with_a_projector():
+    named = split_specs("universal-kd@random:draws=1,seed=3,pkd+universal,logit-kd")
+    assert named == ("universal-kd@random:draws=1,seed=3", "pkd+universal", "logit-kd")
+    grid = grid_of("o", students=("cnn",), methods=named, seeds=1)
+    recipes = [grid.recipe(cell) for cell in grid]
+    assert [(recipe.method, recipe.projector) for recipe in recipes] == [
+        ("none", None), ("universal-kd", "random:draws=1,seed=3"), ("pkd+universal", None), ("logit-kd", None)]
+    names = [grid.folder(cell).parent.name for cell in grid]
+    assert names[0] == "none" and names[2:] == ["pkd+universal", "logit-kd"]
+    assert names[1].startswith("universal-kd-random-draws=1-seed=3-")
+
+
+def test_the_board_shows_the_means_so_far():
+    grid = grid_of("o", methods=("logit-kd",), seeds=2)
+    scores = {Cell("cnn", "none", 0): 0.5, Cell("cnn", "none", 1): 0.75, Cell("bilstm", "logit-kd", 0): 0.9}
+    done = {cell: {"metric": "f1", "student": {"metrics": {"accuracy": 0.1, "f1": score}}}
+            for cell, score in scores.items()}
+    lines = board(grid, done).splitlines()
+    assert lines[0].strip() == "3 of 8 runs"
+    cells = [line.split() for line in lines if "none" in line or "logit-kd" in line]
+    assert cells == [["none", "0.6250", "(2)"], ["logit-kd", "0.9000", "(1)"]]
+
+
+def test_the_board_is_redrawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    with Reporter().board() as show:
+        show("a table")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    reporter = Reporter()
+    with reporter.board() as show:
+        show("a table")
+        reporter.say("a line")
+        show("another table")
+    told = capsys.readouterr().err
+    assert [told.index(text) for text in ("a table", "a line", "another table")] == sorted(
+        told.index(text) for text in ("a table", "a line", "another table"))
