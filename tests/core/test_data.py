@@ -373,3 +373,13 @@ def test_a_hub_split_without_rows(monkeypatch):
     found = datasets.DatasetDict({split: datasets.Dataset.from_dict(part) for split, part in parts.items()})
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
     assert refusal("org/name") == "data 'org/name': split 'test' has no rows. Remove the file, or put rows into it."
+
+
+def test_a_sample_that_lacks_a_class_has_the_labels_of_the_task(folder: Path):
+    rows = "text,label\n" + "".join(f"text {row},{2 + row % 2 if row else 1}\n" for row in range(400))
+    (folder / "train.csv").write_text(rows)
+    (folder / "validation.csv").write_text("text,label\none,1\ntwo,2\nthree,3\n")
+    data = encode_data(read(folder, max_train_rows=20), ClassesSpace)
+    assert data.space.labels == ("1", "2", "3")
+    assert set(data.splits["train"]["label"]) == {1, 2}
+    assert list(data.splits["validation"]["label"]) == [0, 1, 2]

@@ -51,6 +51,8 @@ class RawData:
     pairs: bool
     source: str = "data"
     """The source as the user named it, for error texts."""
+    seen: Sequence[Any] = ()
+    """All training labels before any row or label was sampled away: a sample may lack a class, the task does not."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
     parts = {split: _rows(table, split, texts, label, where) for split, table in tables.items()}
     if not any(text.strip() for text in parts["train"]["text"]):
         raise InputError(where, f"every text in column {texts[0]!r} is empty", "Name another with --text-columns.")
+    seen = [value for value in parts["train"]["label"] if value is not None]
     unlabelled = parts.pop("unlabelled", None)
     if "validation" not in parts and validation_fraction > 0:
         split_validation(parts, validation_fraction, seed)
@@ -132,7 +135,7 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
         parts["train"]["label"] = [value if row in kept else None for row, value in enumerate(parts["train"]["label"])]
     splits = {split: datasets.Dataset.from_dict({**part, "row": list(range(len(part["text"])))})
               for split, part in sorted(parts.items(), key=lambda item: list(SPLIT_NAMES).index(item[0]))}
-    return RawData(splits, _declared_names(tables, label), pairs=len(texts) == 2, source=where)
+    return RawData(splits, _declared_names(tables, label), pairs=len(texts) == 2, source=where, seen=seen)
 
 
 def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Sequence[str] | None = None,
@@ -153,7 +156,7 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
     """
     labels = {split: list(table["label"]) for split, table in raw.splits.items()}
     present = [label for label in labels["train"] if label is not None]
-    seen = present or [label for values in labels.values() for label in values if label is not None]
+    seen = raw.seen or present or [label for values in labels.values() for label in values if label is not None]
     if not seen and teacher_labels is None:
         raise InputError(raw.source, "no row has a label", "Name the label column, or give a teacher that was trained "
                                                            "on this task: it can label the rows.")
