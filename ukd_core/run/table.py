@@ -30,7 +30,7 @@ def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]],
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     numbers = set(right)
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index in numbers else "left")
+        table.add_column(name, justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     console = Console(width=WIDTH, color_system=None, highlight=False, markup=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 import datasets
@@ -18,6 +19,7 @@ from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
 from ukd_core.run.files import write_text
 from ukd_core.run.live import runs_live
 from ukd_core.run.table import text_table
+from ukd_core.silence import quiet
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 RIVAL = "logit-kd"
 """What methods on intermediate layers are compared with besides the baseline, where it takes part."""
-HEADER = ("student", "method", "score", "rank", f"over {BASELINE}", "", f"over {RIVAL}", "", "agreement", "train s")
+HEADER = ("method", "score", "rank", f"over {BASELINE}", f"over {RIVAL}", "agreement", "train s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class MethodRow:
     agreement: float | None
     """Share of rows on which student and teacher answer the same, mean over seeds."""
     seconds: float
-    """Of training, mean over seeds."""
+    """Of training, median over seeds."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +56,28 @@ class Summary:
     notes: tuple[str, ...]
     rows: tuple[MethodRow, ...]
 
-    def cells(self) -> Iterator[tuple[str, ...]]:
-        """The table as text, a tuple for each row under `HEADER`."""
-        for row in self.rows:
-            sd = f" ± {stdev(row.scores):.4f}" if len(row.scores) > 1 else ""
-            compared = []
-            for other in (BASELINE, RIVAL):
-                found = row.over.get(other)
-                compared += ["", ""] if found is None else [
-                    f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", found.verdict]
-            yield (row.student, row.method, f"{mean(row.scores):.4f}{sd}", str(row.rank), *compared,
-                   "" if row.agreement is None else f"{row.agreement:.4f}", f"{row.seconds:.0f}")
-
     def text(self) -> str:
-        """For the terminal."""
-        return "\n".join([text_table(self.title, HEADER, self.cells(), (3, 8, 9)), *self.notes])
+        """For the terminal: a table a student."""
+        tables = [text_table(f"{student}: {self.title}", HEADER, [_cells(row, "\n") for row in rows], (2, 5, 6))
+                  for student, rows in groupby(self.rows, key=lambda row: row.student)]
+        return "\n\n".join([*tables, "\n".join(self.notes)])
 
     def markdown(self) -> str:
-        """For a file."""
-        lines = [f"# {self.title}", "", f"| {' | '.join(HEADER)} |", "|---" * len(HEADER) + "|",
-                 *(f"| {' | '.join(cells)} |" for cells in self.cells()), "", *(f"{note}\n" for note in self.notes)]
+        """For a file: one table."""
+        lines = [f"# {self.title}", "", f"| student | {' | '.join(HEADER)} |", "|---" * (len(HEADER) + 1) + "|",
+                 *(f"| {row.student} | {' | '.join(_cells(row, ' '))} |" for row in self.rows), "",
+                 *(f"{note}\n" for note in self.notes)]
         return "\n".join(lines)
+
+
+def _cells(row: MethodRow, between: str) -> tuple[str, ...]:
+    """A row under `HEADER`, with `between` in front of an interval."""
+    sd = f" ± {stdev(row.scores):.4f}" if len(row.scores) > 1 else ""
+    found = [row.over.get(other) for other in (BASELINE, RIVAL)]
+    compared = ["" if each is None else f"{each.mean:+.4f} {each.verdict}{between}[{each.low:+.4f}, {each.high:+.4f}]"
+                for each in found]
+    return (row.method, f"{mean(row.scores):.4f}{sd}", str(row.rank), *compared,
+            "" if row.agreement is None else f"{row.agreement:.4f}", f"{row.seconds:.0f}")
 
 
 def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
@@ -112,7 +115,7 @@ def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]]
         agreement = [run["agreement"][split] for run in scored[method]]
         yield MethodRow(student, method, scores[method], order.index(method) + 1, over,
                         None if None in agreement else mean(agreement),
-                        mean(run["seconds"]["train"] for run in scored[method]))
+                        median(run["seconds"]["train"] for run in scored[method]))
 
 
 def _predictions(folder: Path, space: OutputSpace, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -159,5 +162,6 @@ def _write_runs(grid: Grid, done: Mapping[Cell, Mapping[str, Any]]) -> None:
     table = datasets.Dataset.from_list(rows)
     for name, write in (("runs.csv", table.to_csv), ("runs.parquet", table.to_parquet)):
         scratch = grid.output / f".{name}.partial"
-        write(str(scratch))
+        with quiet():
+            write(str(scratch))
         scratch.replace(grid.output / name)
