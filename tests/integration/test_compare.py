@@ -61,6 +61,16 @@ def test_a_grid_of_runs_becomes_two_tables(compare, tmp_path: Path):
     assert "teacher cnn" in out and "passes in batches of 32" in out
 
 
+def test_one_pass_serves_methods_on_scores_and_on_states(compare, tmp_path: Path):
+    status, _, err = compare("--methods", "pkd,takd,universal-kd", "--cache", tmp_path / "cache", seeds=1,
+                             students="cnn:layers=1,hidden=16")
+    assert status == 0, err
+    with (tmp_path / "c" / "runs.csv").open(newline="", encoding="utf-8") as file:
+        forwarded = {run["method"]: int(run["teacher_rows_forwarded"]) for run in csv.DictReader(file)}
+    assert forwarded["none"] > 0 and forwarded["pkd"] == forwarded["universal-kd"] == 0
+    assert forwarded["takd"] == forwarded["none"]  # those of its assistant
+
+
 def test_it_goes_on_where_it_was_and_may_grow(compare, tmp_path: Path):
     students = "cnn:layers=1,hidden=16"
     assert compare("--methods", "none", students=students, seeds=1)[0] == 0

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,12 @@ class Plan:
     """Those that the recipe names."""
     default_assistants: int = 0
     """How many the method makes where the recipe names none."""
+    keep_states: bool = False
+    """Keep the teacher's hidden states in the cache though this run does not need them."""
 
 
 def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
-            reporter: Reporter | None = None) -> dict[str, Any]:
+            keep_states: bool = False, reporter: Reporter | None = None) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
     The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``
@@ -79,6 +81,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         recipe: The run.
         overwrite: Replace a run that the output folder already holds.
         resume: Continue it from its last checkpoint; a finished run is returned as it is.
+        keep_states: Keep the teacher's hidden states in the cache as well, for later runs whose methods need them.
         reporter: Where progress goes; standard error by default.
 
     Returns:
@@ -93,7 +96,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
         return metrics
-    plan = make_plan(recipe)
+    plan = replace(make_plan(recipe), keep_states=keep_states)
     check_tokens(plan)
     chain, answers = ask_teachers(plan, processes, reporter)
     set_seed(recipe.seed)
@@ -118,14 +121,14 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     return metrics
 
 
-def completed(recipe: Recipe, reporter: Reporter) -> dict[str, Any]:
+def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) -> dict[str, Any]:
     """The metrics of a run: read where it is complete, resumed where it was begun, replaced where it was another."""
     folder = Path(recipe.output)
     begun = (folder / "recipe.yaml").is_file()
     same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
     if same and (metrics := finished_metrics(folder)):
         return metrics
-    return distill(recipe, overwrite=begun and not same, resume=same, reporter=reporter)
+    return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, reporter=reporter)
 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
@@ -140,9 +143,9 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[
     """The teacher made ready, then its assistants, all on the CPU; and the answers that the student learns from."""
     recipe = plan.recipe
 
-    def ask(source: LayerSource, name: str, last: bool, probe: bool = False) -> TeacherAnswers:
+    def ask(source: LayerSource, name: str, teaches: bool, probe: bool = False, keep: bool = False) -> TeacherAnswers:
         source.requires_grad_(False).to(pick_device(recipe.device))
-        question = Question(source, plan.data, _answer_settings(plan, probe, last), _make_head(plan), plan.cache,
+        question = Question(source, plan.data, _answer_settings(plan, probe, keep or (teaches and needs_states(plan.phases, plan.registry))), _make_head(plan), plan.cache,
                             {"teacher": name, "data": recipe.data}, recipe.rebuild_damaged)
         answers = teacher_answers(question, processes, reporter)
         source.cpu()
@@ -150,7 +153,7 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[
 
     teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
     alone = not plan.assistants and not plan.default_assistants
-    answers = ask(teacher.source, recipe.teacher, alone, teacher.probe)
+    answers = ask(teacher.source, recipe.teacher, alone, teacher.probe, plan.keep_states)
     first = Link(recipe.teacher, teacher.source, answers, teacher.seconds)
     chain = taught_chain(plan, first, ask, processes, reporter)
     together = recipe.assistant_use == "ensemble"
@@ -229,12 +232,12 @@ def score_student(training: Training) -> dict[str, Tensor]:
     return logits
 
 
-def _answer_settings(plan: Plan, probe: bool, last: bool) -> AnswerSettings:
+def _answer_settings(plan: Plan, probe: bool, states: bool) -> AnswerSettings:
     recipe = plan.recipe
     return AnswerSettings(
         max_length=recipe.max_length, head=recipe.pseudo_head, l2=recipe.head_l2, head_rows=recipe.head_rows,
         probe=probe, bf16=use_bf16(recipe.precision, pick_device(recipe.device)), dtype=recipe.cache_dtype,
-        states=last and needs_states(plan.phases, plan.registry))
+        states=states)
 
 
 def _make_head(plan: Plan) -> Any:

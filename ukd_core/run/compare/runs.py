@@ -16,7 +16,7 @@ from ukd_core.run.combination import find_method
 from ukd_core.run.compare.grid import Cell
 from ukd_core.run.distill import completed, make_plan
 from ukd_core.run.output import finished_metrics
-from ukd_core.run.phases import check_phases, usable_phases
+from ukd_core.run.phases import check_phases, needs_states, usable_phases
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table
@@ -36,10 +36,11 @@ def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, 
         jobs: Runs at a time; more than one makes a process for each, which share the processor's cores.
         reporter: Gets a line a run and, on a terminal, a table that is redrawn.
     """
-    _check(grid)
+    states = _check(grid)
     grid.claim()
     first, *others = grid
-    done = {first: completed(grid.recipe(first), reporter)}  # says how far the teacher's fine-tuning and pass are
+    # It says how far the teacher's fine-tuning and its one pass are, and keeps what any of the methods needs of it.
+    done = {first: completed(grid.recipe(first), reporter, keep_states=states)}
     _say(reporter, grid, done, first)
     with reporter.board() as show:
         for cell, metrics in _each(grid, others, jobs):
@@ -63,18 +64,21 @@ def board(grid: Grid, done: Mapping[Cell, Mapping[str, Any]]) -> str:
                       range(1, len(grid.students) + 1))
 
 
-def _check(grid: Grid) -> None:
-    """Read the data and look up every name and option before the first run begins."""
+def _check(grid: Grid) -> bool:
+    """Read the data and look up every name and option before the first run begins; whether a method needs states."""
     for student in grid.students:
         plan = make_plan(grid.recipe(Cell(student, grid.methods[0], 0)))
     if not any(plan.data.labelled(split).any() for split in plan.data.splits if split != "train"):
         raise InputError("ukd compare", "expected labelled validation or test rows, got none",
                          "Give the data a validation or test file, or --validation-fraction.")
+    states = False
     for method in grid.methods:
         recipe = grid.recipe(Cell(grid.students[0], method, 0))
         phases = recipe.phases or find_method(recipe.method, plan.registry).phases
         check_phases(phases, recipe, plan.registry)
         usable_phases(phases, plan.registry, plan.data)
+        states = states or needs_states(phases, plan.registry)
+    return states
 
 
 def _say(reporter: Reporter, grid: Grid, done: Mapping[Cell, Mapping[str, Any]], cell: Cell) -> None:
