@@ -105,8 +105,6 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
                         reporter, live_teacher(plan, chain[-1].source, student))
     rehearse(training, plan.phases)
-    if not any(plan.data.labelled(name).any() for name in plan.data.splits if name != "train"):
-        reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is scored")
     _open(training, answers, overwrite=overwrite)
     start = time.perf_counter()
     train_phases(training, plan.phases)
@@ -114,7 +112,6 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     logits = score_student(training)
     seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
     metrics = run_metrics(plan, chain, training, logits, seconds)
-    student.tokenizer.model_max_length = recipe.max_length
     if processes.is_main:
         _finish(training, chain[0].answers, logits, metrics)
     processes.wait()
@@ -133,9 +130,13 @@ def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
     """Make the run folder; from here on there is something to resume."""
+    data = training.data
+    if not any(data.labelled(name).any() for name in data.splits if name != "train"):
+        training.reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is "
+                              "scored")
     if training.processes.is_main:
         open_output(training.folder, training.recipe, overwrite=overwrite)
-        same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
+        same_inputs(training.folder, {"data": data_facts(data), "scores": answers.entry.checksum})
     training.processes.wait()
 
 
@@ -145,7 +146,8 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[
 
     def ask(source: LayerSource, name: str, teaches: bool, probe: bool = False, keep: bool = False) -> TeacherAnswers:
         source.requires_grad_(False).to(pick_device(recipe.device))
-        question = Question(source, plan.data, _answer_settings(plan, probe, keep or (teaches and needs_states(plan.phases, plan.registry))), _make_head(plan), plan.cache,
+        states = keep or (teaches and needs_states(plan.phases, plan.registry))
+        question = Question(source, plan.data, _answer_settings(plan, probe, states), _make_head(plan), plan.cache,
                             {"teacher": name, "data": recipe.data}, recipe.rebuild_damaged)
         answers = teacher_answers(question, processes, reporter)
         source.cpu()
@@ -249,6 +251,7 @@ def _finish(training: Training, answers: TeacherAnswers, logits: Mapping[str, Te
             ) -> None:
     """Write the student and both sides' scores, then the metrics that make the run complete; drop the checkpoints."""
     folder = training.folder
+    training.source.tokenizer.model_max_length = training.recipe.max_length
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
