@@ -131,11 +131,16 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
     for split in parts:
         parts[split] = sample_rows(parts[split], max_train_rows if split == "train" else max_eval_rows, seed)
     if max_labels is not None:
-        kept = set(stratified(parts["train"]["label"], max_labels, seed))
-        parts["train"]["label"] = [value if row in kept else None for row, value in enumerate(parts["train"]["label"])]
+        parts["train"]["label"] = _fewer(parts["train"]["label"], max_labels, seed)
     splits = {split: datasets.Dataset.from_dict({**part, "row": list(range(len(part["text"])))})
               for split, part in sorted(parts.items(), key=lambda item: list(SPLIT_NAMES).index(item[0]))}
     return RawData(splits, _declared_names(tables, label), pairs=len(texts) == 2, source=where, seen=seen)
+
+
+def _fewer(labels: Sequence[Any], count: int, seed: int) -> list[Any]:
+    """So many of the labels, stratified; the others are hidden."""
+    kept = set(stratified(labels, count, seed))
+    return [label if row in kept else None for row, label in enumerate(labels)]
 
 
 def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Sequence[str] | None = None,
