@@ -173,6 +173,7 @@ CASES = [
     TermCase("combined-hidden-pair", CombinedHiddenTerm, CombinedHiddenOptions(projector="fixed:strategy=final"),
              reference=combined(lambda layer, students, teachers: [teachers - 1])),
     TermCase("layer-kd-classifier", LayerKDTerm, LayerKDOptions(include_classifier=True), reference=layer_kd),
+    TermCase("layer-kd-by-labels", LayerKDTerm, LayerKDOptions(projector="label-confidence")),
     TermCase("layer-kd-annealing", LayerKDTerm, LayerKDOptions(annealing=4), reference=layer_kd),
 ]
 

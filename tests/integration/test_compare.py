@@ -89,6 +89,9 @@ def test_runs_in_processes_are_the_same_runs(compare, tmp_path: Path):
     assert status == 0, err
     assert len(list(tmp_path.glob("c/runs/*/*/*/metrics.json"))) == 4
     assert not list(tmp_path.glob("c/runs/*/*/*.yaml"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("c/runs/*/*/*/metrics.json")}
+    assert compare("--methods", "logit-kd", "--jobs", 2, students=students)[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("c/runs/*/*/*/metrics.json")}
 
 
 KILLER = """
@@ -138,6 +141,11 @@ def test_bad_input_is_one_line_before_anything_runs(compare, more, problem, tmp_
     assert (status, out) == (2, "")
     assert err.startswith(problem) and len(err.splitlines()) == 1
     assert not (tmp_path / "c").exists()
+
+
+def test_teacher_and_data_must_be_named(ukd: Command, tmp_path: Path):
+    assert ukd("compare", "--students", "cnn", "--output", tmp_path / "c") == (
+        2, "", "ukd: ukd compare: missing --teacher, --data. Give the options.\n")
 
 
 def test_without_rows_to_score_on_nothing_runs(compare, news: Path, tmp_path: Path):

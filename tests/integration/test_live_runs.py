@@ -123,6 +123,9 @@ def test_a_run_that_is_cut_in_its_second_phase_goes_on_the_same(words: Path, cac
     ("sid", {"teacher": "bilstm"}, "method 'sid': expected a teacher with attention maps, got adapter 'bilstm'. "),
     ("pid", {"student": "roberta:layers=1,hidden=8,vocab_size=320"},
      "method 'pid': expected a student that reads the teacher's tokens, got adapter 'roberta' and adapter 'bert' "),
+    ("pid", {"assistants": "cnn,bilstm"}, "method 'pid': expected a teacher with attention maps, got adapter 'bilstm'. "),
+    ("pid", {"assistants": "roberta:layers=1,hidden=8,vocab_size=320"},
+     "method 'pid': expected a student that reads the teacher's tokens, got adapter 'bert' and adapter 'roberta' "),
     (None, {"phases": [{"name": "a", "terms": [{"term": "token-hidden"}]}], "student": "cnn:vocabulary=words"},
      "phases: expected a student that reads the teacher's tokens, got adapter 'cnn' and adapter 'bert' "),
 ])

@@ -124,6 +124,7 @@ def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) 
     begun = (folder / "recipe.yaml").is_file()
     same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
     if same and (metrics := finished_metrics(folder)):
+        reporter.say(f"{folder}: reused, it was complete")
         return metrics
     return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, reporter=reporter)
 
@@ -199,8 +200,9 @@ def make_plan(recipe: Recipe) -> Plan:
     check_phases(phases, recipe, registry)
     student = plan_source(recipe.student, registry, cache, "student")
     teacher = plan_source(recipe.teacher, registry, cache, "teacher")
-    check_shown(_method(recipe), phases, registry, student=student.kind, teacher=teacher.kind)
     assistants = tuple(plan_source(text, registry, cache, "assistant") for text in recipe.assistants)
+    beside = assistants[-1] if assistants else teacher
+    check_shown(_method(recipe), phases, registry, student=student.kind, teacher=beside.kind)
     made = 0 if assistants or recipe.phases else find_method(recipe.method, registry).assistants
     check_default_chain(teacher, recipe.method, made)
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
