@@ -13,6 +13,7 @@ from ukd_core import TermInput, TermSetup
 from ..precision import at_least_float32
 from .hidden import MIN_NORM
 from .mapped_layers import MappedOptions, MappedTerm, Share, mixed, student_maps, teacher_maps
+from .states import teacher_states
 
 
 @final
@@ -41,9 +42,8 @@ class PooledCosineTerm(MappedTerm):
 
     def distances(self, batch: TermInput, layer: int, shares: Sequence[Share]) -> Tensor:
         """One student layer; shape (units,), between 0 and 2."""
-        if batch.teacher_states is None:
-            raise self.missing("the teacher's states")
         own = self.student_maps[layer](at_least_float32(batch.student.pooled[layer]))
-        given = {place: self.teacher_maps[place](batch.teacher_states[place].detach().to(own)) for place, _ in shares}
+        teacher = teacher_states(batch, own, self.name)
+        given = {place: self.teacher_maps[place](teacher[place]) for place, _ in shares}
         one, other = (normalize(states, dim=-1, eps=MIN_NORM) for states in (own, mixed(given, shares)))
         return 1.0 - (one * other).sum(dim=-1)
