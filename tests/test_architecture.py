@@ -60,11 +60,11 @@ def import_direction(module: str, tree: ast.Module) -> list[str]:
     if module == "ukd_core.__init__":  # the list of public names; it imports each when it is first used
         return []
     if under(module, "ukd_core.run"):
-        forbidden = ("ukd_adapters", "ukd_plugins", "ukd_core.cli", "plugins")
-    elif module == "ukd_core.cli":
+        forbidden = ("ukd_adapters", "ukd_plugins", "ukd_core.cli", "ukd_core.commands", "plugins")
+    elif under(module, "ukd_core.cli", "ukd_core.commands"):
         forbidden = ("ukd_adapters", "ukd_plugins", "plugins")
     elif under(module, "ukd_core"):
-        forbidden = ("ukd_adapters", "ukd_plugins", "ukd_core.run", "ukd_core.cli", "plugins")
+        forbidden = ("ukd_adapters", "ukd_plugins", "ukd_core.run", "ukd_core.cli", "ukd_core.commands", "plugins")
     else:
         own = module.split(".")[0]
         return [f"{line}: imports {name}" for name, line in ours(module, tree)

@@ -1,0 +1,1 @@
+"""The commands of ``ukd``, a file a subject; `ukd_core.cli` names them."""

@@ -1,0 +1,98 @@
+"""Options that several commands share, and what they are read into."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from ukd_core.errors import InputError
+
+if TYPE_CHECKING:
+    from ukd_core.plugins import Registry
+
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
+PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
+Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
+NOT_OPTIONS = frozenset({"phases", "plugins"})
+"""Keys of a recipe that are written in YAML only, or under another name."""
+
+
+def _recipe_options(without: frozenset[str] = frozenset()) -> list[inspect.Parameter]:
+    """One command-line option for each key of a recipe; they are all texts here, the recipe checks and converts."""
+    from ukd_core.run.recipe import Recipe
+    parameters = []
+    for key, field in Recipe.model_fields.items():
+        if key in NOT_OPTIONS | without:
+            continue
+        default = "" if field.is_required() or field.default is None else f" [default: {field.default}]"
+        option = typer.Option(f"--{key.replace('_', '-')}", help=f"{field.description}.{default}",
+                              metavar=_metavar(field.annotation))
+        parameters.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None,
+                                            annotation=Annotated[str | None, option]))
+    return parameters
+
+
+def _metavar(annotation: Any) -> str:
+    parts = [annotation, *(part for part in get_args(annotation) if part is not type(None))]
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if any(get_origin(part) is tuple for part in parts):
+        return "A,B,..."
+    names = {int: "INTEGER", float: "NUMBER", bool: "true|false"}
+    return next((names[part] for part in parts if part in names), "TEXT")
+
+
+def fixed_option(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """An option of one command alone, as `with_recipe_options` takes it; without a default it has to be given."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def with_recipe_options(command: Callable[..., None], fixed: tuple[inspect.Parameter, ...],
+                        without: frozenset[str] = frozenset()) -> Callable[..., None]:
+    """A command that takes the keys of a recipe as options.
+
+    Args:
+        command: Takes all of them by keyword.
+        fixed: Its further options.
+        without: Keys that it does not take.
+    """
+    parameters = [*_recipe_options(without), *fixed]
+
+    def wrapper(**options: Any) -> None:
+        command(**options)
+
+    wrapper.__doc__ = command.__doc__
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+def registry_of(modules: list[str] | None, folder: str | None) -> Registry:
+    """What plug-ins offer, those included that the options name."""
+    from ukd_core.plugins import load_registry
+    return load_registry(modules or (), folder)
+
+
+def cache_of(folder: str | None) -> Path:
+    """The folder of an option, or the user's cache folder."""
+    from ukd_core.run.embedded import cache_folder
+    return Path(folder).expanduser() if folder else cache_folder()
+
+
+def lines_of(file: str) -> list[str]:
+    """The lines of a text file; "-" is standard input.
+
+    Raises:
+        InputError: it cannot be read as UTF-8.
+    """
+    try:
+        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8-sig")  # noqa: SIM115 - closed below
+        with stream:
+            return list(stream)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"file '{file}'", f"expected readable UTF-8 text, got {error}") from error

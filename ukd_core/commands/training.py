@@ -1,0 +1,86 @@
+"""Commands that train: one run, a comparison of many, the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ukd_core.commands.options import Cache, Plugins, cache_of, fixed_option, registry_of, with_recipe_options
+from ukd_core.errors import InputError
+
+
+def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, **options: Any) -> None:
+    """Teach a student: read the data, make the teacher ready, ask it once, train the student, write a run folder.
+
+    Every option is also a key of a YAML recipe; options win over the recipe.
+    """
+    values = {key: value for key, value in options.items() if value is not None}
+    if plugin:
+        values["plugins"] = plugin
+    if resume and recipe is None and "output" in values and "teacher" not in values:
+        recipe = str(Path(values["output"]) / "recipe.yaml")
+    from ukd_core.run.recipe import Recipe
+    if recipe is not None:
+        made = Recipe.read(recipe, **values)
+    else:
+        missing = [f"--{key}" for key in ("teacher", "student", "data", "output") if key not in values]
+        if missing:
+            raise InputError("ukd distill", f"missing {', '.join(missing)}", "Give the options or a --recipe.")
+        made = Recipe.make(values, where="ukd distill")
+    from ukd_core.run.distill import distill
+    from ukd_core.run.processes import Processes
+    from ukd_core.run.table import run_table
+    metrics = distill(made, overwrite=overwrite, resume=resume)
+    if Processes(made.device).is_main:
+        typer.echo(run_table(metrics, made.output))
+
+
+def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
+             **options: Any) -> None:
+    """Run students × methods × seeds with one teacher on the same data, and say which differences are more than chance.
+
+    Runs that the output folder already holds are read, unfinished ones resumed: stop and start again as you like.
+    The method `none` always takes part. Writes runs.csv, runs.parquet and summary.md.
+    """
+    from ukd_core.run.compare import Grid, run_grid, summarise
+    from ukd_core.run.progress import Reporter
+    from ukd_core.spec import split_specs
+    values = {key: value for key, value in options.items() if value is not None}
+    missing = [f"--{key}" for key in ("teacher", "data") if key not in values]
+    if missing:
+        raise InputError("ukd compare", f"missing {', '.join(missing)}", "Give the options.")
+    if plugin:
+        values["plugins"] = plugin
+    grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
+    done = run_grid(grid, jobs, Reporter())
+    typer.echo(summarise(grid, done, registry_of(plugin, values.get("plugin_folder"))).text())
+
+
+DISTILL_OPTIONS = (
+    fixed_option("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None),
+    fixed_option("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")],
+                 False),
+    fixed_option("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder "
+                                                                         "holds.")], False),
+    fixed_option("plugin", Plugins, None))
+COMPARE_OPTIONS = (
+    fixed_option("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),
+    fixed_option("methods", Annotated[str, typer.Option(help="Methods: A,B,...; also NAME+universal and "
+                                                             "NAME@PROJECTOR. none always takes part.")],
+                 "logit-kd,universal-kd"),
+    fixed_option("seeds", Annotated[int, typer.Option(min=1, help="Seeds of every method: 0, 1, ...")], 5),
+    fixed_option("jobs", Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")], 1),
+    fixed_option("output", Annotated[str, typer.Option(help="Folder of the comparison.")]),
+    fixed_option("plugin", Plugins, None))
+
+distill = with_recipe_options(_distill, DISTILL_OPTIONS)
+compare = with_recipe_options(_compare, COMPARE_OPTIONS, frozenset({"student", "method", "seed", "output"}))
+
+
+def demo(output: Annotated[str, typer.Option(help="Folder for the runs.")] = "demo",
+         cache: Cache = None) -> None:
+    """Few labels, much unlabelled text: a real teacher, three students, three methods, one table."""
+    from ukd_core.run.demo import demo as whole_demo
+    typer.echo(whole_demo(Path(output), cache_of(cache)))
