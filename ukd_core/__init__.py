@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ukd_core.run.recipe import Recipe
     from ukd_core.silence import quiet
     from ukd_core.spec import Options
-    from ukd_core.term import Term, TermInput, TermSetup
+    from ukd_core.term import Term, TermInput, TermSetup, TermView
 
 _HOMES = {
     "Batch": "layer_source", "BuildContext": "layer_source", "LayerSource": "layer_source",
@@ -30,13 +30,13 @@ _HOMES = {
     "quiet": "silence",
     "distill": "run.distill", "Recipe": "run.recipe",
     "Options": "spec",
-    "Term": "term", "TermInput": "term", "TermSetup": "term",
+    "Term": "term", "TermInput": "term", "TermSetup": "term", "TermView": "term",
 }
 
 __all__ = [
     "Batch", "BuildContext", "HeldOut", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase",
     "Projection", "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec",
-    "distill", "hookimpl", "masked_mean", "mix", "quiet",
+    "TermView", "distill", "hookimpl", "masked_mean", "mix", "quiet",
 ]
 
 

@@ -67,6 +67,17 @@ class TermInput:
     where no term of the phase needs anything of a running teacher."""
 
 
+@dataclass(frozen=True, slots=True)
+class TermView:
+    """What a term shows of its layers on a batch; either may be missing."""
+
+    scores: Tensor | None = None
+    """Of the student's layers that take part, in the output space: shape (S, units, C)."""
+    weights: Tensor | None = None
+    """The share of each teacher layer in the target of each of them: shape (S, T, units), summing to 1 over T. Teacher
+    layers are in order of depth; where the teacher's own classifier takes part it is the last of them."""
+
+
 class Term(nn.Module, ABC):
     """One summand of the loss. It owns what only it needs: student heads, a projector.
 
@@ -107,6 +118,18 @@ class Term(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (): a mean over the units that the term applies to, 0 where there are none."""
+
+    def look(self, batch: TermInput) -> TermView | None:
+        """Show which teacher layers each student layer learns from, and what its layers would answer; for reports.
+
+        Called at evaluations on a fixed sample of rows, in evaluation mode and without gradients, for terms that need
+        neither the teacher's states nor a running teacher. It must change nothing: no random number is drawn, no state
+        is kept. The default shows nothing.
+
+        Args:
+            batch: As `forward` takes it.
+        """
+        return None
 
     def on_progress(self, fraction: float) -> None:
         """Pass the progress of the phase, 0 ≤ fraction < 1, on to the projector. Called before every step."""

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ukd_core import Options, Term, TermInput, TermSetup
+from ukd_core import Options, Projection, Term, TermInput, TermSetup, TermView
 
 from ..precision import at_least_float32, full_precision
 from .growth import growth
@@ -77,6 +77,12 @@ class LayerKDTerm(Term):
         with full_precision(batch.student.logits):
             return self.matching_loss(batch, self.scores_of_layers(batch))
 
+    def look(self, batch: TermInput) -> TermView:
+        """Scores of the student's pseudo heads, and the projector's weights; shapes as `TermView` has them."""
+        with full_precision(batch.student.logits):
+            student = self.scores_of_layers(batch)
+            return TermView(student, self._projected(batch, student)[1].weights)
+
     def scores_of_layers(self, batch: TermInput) -> Tensor:
         """Scores of the student's pseudo heads, shape (S, units, C), float32 at least."""
         return torch.stack([_score(head, states)
@@ -84,8 +90,7 @@ class LayerKDTerm(Term):
 
     def matching_loss(self, batch: TermInput, student: Tensor) -> Tensor:
         """The loss for the scores of the student's layers, (S, units, C); shape ()."""
-        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers] * self.scale
-        projection = self.projector(student, teacher)
+        teacher, projection = self._projected(batch, student)
         if self.options.matching == "logits":
             each = self.space.divergence(projection.targets, student, self.temperature)
         else:
@@ -94,6 +99,11 @@ class LayerKDTerm(Term):
                                           self.temperature)
             each = (projection.weights * apart).sum(dim=1)
         return each.mean(dim=-1).sum()
+
+    def _projected(self, batch: TermInput, student: Tensor) -> tuple[Tensor, Projection]:
+        """The scores of the teacher's layers, (T, units, C), and what the projector makes of them."""
+        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers] * self.scale
+        return teacher, self.projector(student, teacher)
 
     def _count(self, layers: int) -> int:
         return layers if self.options.include_final or layers == 1 else layers - 1

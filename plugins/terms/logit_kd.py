@@ -7,7 +7,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import Options, Projector, Term, TermInput, TermSetup
+from ukd_core import Options, Projection, Projector, Term, TermInput, TermSetup, TermView
 
 from ..precision import at_least_float32, full_precision
 from .scores import teacher_scores
@@ -54,11 +54,22 @@ class LogitKDTerm(Term):
         student = at_least_float32(batch.student.logits)
         scores = teacher_scores(batch, student, self.name)
         with full_precision(student):
-            if self.projector is None:
+            projection = self._projected(student, scores)
+            if projection is None:
                 return self.space.divergence(scores[-1], student, self.temperature).mean()
-            projection = self.projector(student.unsqueeze(0), scores)
             if self.options.matching == "logits":
                 return self.space.divergence(projection.targets[0], student, self.temperature).mean()
             apart = self.space.divergence(scores, student.expand_as(scores), self.temperature)
             mixed: Tensor = (projection.weights[0] * apart).sum(dim=0)
             return mixed.mean()
+
+    def look(self, batch: TermInput) -> TermView | None:
+        """The student's own scores as its one layer, and the projector's weights; nothing without a projector."""
+        student = at_least_float32(batch.student.logits)
+        with full_precision(student):
+            projection = self._projected(student, teacher_scores(batch, student, self.name))
+            return None if projection is None else TermView(student.unsqueeze(0), projection.weights)
+
+    def _projected(self, student: Tensor, scores: Tensor) -> Projection | None:
+        """What the projector makes of the teacher's scores, (T + 1, units, C); None without a projector."""
+        return None if self.projector is None else self.projector(student.unsqueeze(0), scores)

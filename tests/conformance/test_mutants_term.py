@@ -7,7 +7,7 @@ import torch
 from mutants import Mutant, every_mutant, laws_without, passes
 from torch import nn
 
-from ukd_core import Term
+from ukd_core import Term, TermView
 from ukd_core.errors import InputError
 from ukd_core.testing import TERM_CHECKS, TermCase, parametrize_with_checks
 from ukd_core.testing.term import usable_spaces
@@ -41,6 +41,52 @@ class Labels(Term):
         if not batch.labelled.any():
             return (batch.student.logits * 0.0).sum()
         return self.space.label_loss(batch.student.logits[batch.labelled], batch.labels[batch.labelled]).mean()
+
+
+class Shows(Squares):
+    """Keeps every law: the answers as one layer, all of the teacher's layers alike."""
+
+    def shares(self, batch):
+        layers = len(batch.teacher_scores)
+        return batch.student.logits.new_full((1, layers, len(batch.labels)), 1 / layers)
+
+    def look(self, batch):
+        return TermView(batch.student.logits.unsqueeze(0), self.shares(batch))
+
+
+class ShowsUnitsFirst(Shows):
+    def shares(self, batch):
+        return super().shares(batch).movedim(-1, 0)[..., None].expand(-1, -1, -1, 2)
+
+
+class ShowsOneLayerTooMany(Shows):
+    def shares(self, batch):
+        return super().shares(batch).expand(2, -1, -1)
+
+
+class ShowsNoShares(Shows):
+    def shares(self, batch):
+        return super().shares(batch) * 2
+
+
+class ShowsNegativeShares(Shows):
+    def shares(self, batch):
+        shares = super().shares(batch).clone()
+        shares[:, 0] += 2.0
+        shares[:, 1] -= 2.0
+        return shares
+
+
+class DrawsWhenLookedAt(Shows):
+    def look(self, batch):
+        torch.rand(())
+        return super().look(batch)
+
+
+class ChangesWhenLookedAt(Shows):
+    def look(self, batch):
+        self.scale.add_(1.0)
+        return super().look(batch)
 
 
 class MisspellsItsNeeds(Squares):
@@ -197,7 +243,7 @@ def case_of(kind):
     return TermCase(kind.__name__, kind, reference=reference if issubclass(kind, Squares) else None)
 
 
-CORRECT = [case_of(Squares), case_of(Labels)]
+CORRECT = [case_of(Squares), case_of(Labels), case_of(Shows)]
 MUTANTS = [Mutant(law, case_of(kind), message) for law, kind, message in [
     ("check_needs_are_known", MisspellsItsNeeds, r"needs \['teacher_scores'\] are not known"),
     ("check_scalar_loss", OnePerUnit, r"the loss has the shape \(1,\), expected \(\)"),
@@ -224,6 +270,12 @@ MUTANTS = [Mutant(law, case_of(kind), message) for law, kind, message in [
     ("check_progress_alone_decides", Accumulates, "what went before changes the loss"),
     ("check_state_round_trip", HidesState, "the state_dict does not hold all state"),
     ("check_any_layer_counts", NeedsMoreTeacherLayers, "IndexError"),
+    ("check_look", ShowsUnitsFirst, r"look shows weights of the shape \(\d, 1, \d, 2\), expected \(S, T, units\)"),
+    ("check_look", ShowsOneLayerTooMany, r"different numbers of layers: \[1, 2\]"),
+    ("check_look", ShowsNoShares, "sums of the weights that look shows are not as expected"),
+    ("check_look", ShowsNegativeShares, "look shows negative weights"),
+    ("check_look", DrawsWhenLookedAt, "look draws random numbers"),
+    ("check_look", ChangesWhenLookedAt, "the loss after a look differs from the one before"),
     ("check_against_reference", Doubles, "losses are not as expected"),
 ]]
 

@@ -36,7 +36,7 @@ def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):
     metrics = distill(recipe, reporter=QUIET)
     run = tmp_path / "run"
     assert sorted(path.name for path in run.iterdir()) == [
-        "answers.safetensors", "log.jsonl", "metrics.json", "recipe.yaml", "student"]
+        "answers.safetensors", "layers.jsonl", "log.jsonl", "metrics.json", "recipe.yaml", "student"]
     assert json.loads((run / "metrics.json").read_text()) == metrics
     assert Recipe.read(run / "recipe.yaml").written() == recipe.written()
     assert metrics["method"] == "universal-kd"

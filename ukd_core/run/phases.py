@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_model, save_model
-from transformers import TrainingArguments, set_seed
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
@@ -23,6 +23,7 @@ from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.held_out import held_out_rows
 from ukd_core.run.live import LiveTeacher, needs_of, runs_live
+from ukd_core.run.looks import LayerLog, sample_of
 from ukd_core.run.processes import Processes
 from ukd_core.run.trainer import (
     DistillationModel,
@@ -62,7 +63,7 @@ class Training:
     recipe: Recipe
     registry: Registry
     folder: Path
-    """Where checkpoints and log.jsonl go."""
+    """Where checkpoints, log.jsonl and layers.jsonl go."""
     processes: Processes
     reporter: Reporter
     teacher: LiveTeacher | None = None
@@ -227,12 +228,21 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
             head_learning_rate=recipe.head_learning_rate,
-            callbacks=[ProgressToModel(model), JsonLog(training.folder / "log.jsonl", phase.name),
-                       EvaluateLast(), ProgressBar(advance)])
+            callbacks=[ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
+                       ProgressBar(advance)])
         with _beside(model.live, args):
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
         if model.live is not None:
             model.live.rows_forwarded += trainer.teacher_rows()
+
+
+def _logs(training: Training, phase: Phase, number: int, model: DistillationModel) -> list[TrainerCallback]:
+    """What writes the logs of a phase: losses and metrics, and how the layers are doing."""
+    writes, sample = training.processes.is_main, sample_of(training)
+    logs: list[TrainerCallback] = [JsonLog(training.folder / "log.jsonl", phase.name, number, writes)]
+    if sample is not None:
+        logs.append(LayerLog(training.folder / "layers.jsonl", phase.name, number, model, sample, writes))
+    return logs
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +16,16 @@ from ukd_core.errors import InputError
 from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
 from ukd_core.run.live import LiveTeacher, shown
-from ukd_core.term import Term, TermInput
+from ukd_core.run.lines import append_line, cut
+from ukd_core.term import Term, TermInput, TermView
 
 if TYPE_CHECKING:
     from ukd_core.method import TermSpec
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.processes import Processes
+
+NOT_LOOKED_AT = frozenset({"teacher-states", "teacher-tokens", "teacher-attentions", "teacher-embeddings"})
+"""Needs that are served in training alone."""
 
 
 class DistillationModel(nn.Module):
@@ -75,6 +78,15 @@ class DistillationModel(nn.Module):
         seen = TermInput(states, labels, self.space.is_labelled(labels), scores, teacher_states, teacher)
         losses = torch.stack([term(seen).float() for term in self.term_list])
         return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
+
+    def look(self, labels: Tensor, teacher_scores: Tensor, **batch: Tensor) -> dict[str, TermView]:
+        """What the terms that can be looked at show of a batch, by their name in the log; see `Term.look`."""
+        looked = {key: term for key, term in self.terms.items()
+                  if isinstance(term, Term) and not any(need in NOT_LOOKED_AT for need in term.needs)}
+        states = self.source(batch, self.needs)
+        seen = TermInput(states, labels, self.space.is_labelled(labels), teacher_scores.transpose(0, 1))
+        views = {key: term.look(seen) for key, term in looked.items()}
+        return {key: view for key, view in views.items() if view is not None}
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]
@@ -208,17 +220,31 @@ class ProgressToModel(TrainerCallback):  # type: ignore[misc]
 
 
 class JsonLog(TrainerCallback):  # type: ignore[misc]
-    """Appends what the Trainer logs to the run's log, a JSON object a line."""
+    """Appends what the Trainer logs to the run's log, a JSON object a line.
 
-    def __init__(self, path: Path, phase: str) -> None:
+    Args:
+        path: The file.
+        phase: Name of the phase.
+        number: Its place in the run, from 1.
+        writes: Whether this process writes; one is enough.
+    """
+
+    def __init__(self, path: Path, phase: str, number: int, writes: bool = True) -> None:
         self.path = path
-        self.phase = phase
+        self.place: dict[str, Any] = {"phase": phase, "number": number}
+        self.writes = writes
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Where a resumed phase goes on: what was logged after its checkpoint is logged again."""
+        if self.writes:
+            number, step = self.place["number"], state.global_step
+            cut(self.path, lambda line: (line.get("number", 0), line["step"]) <= (number, step))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
                logs: dict[str, Any] | None = None, **_: Any) -> None:
         """After every logging interval and evaluation."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"phase": self.phase, "step": state.global_step, **(logs or {})}) + "\n")
+        if self.writes:
+            append_line(self.path, {**self.place, "step": state.global_step, **(logs or {})})
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]

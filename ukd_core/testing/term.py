@@ -84,6 +84,7 @@ class TermCase(Case):
                     "check_zero_at_equality": not (equality if self.zero_at_equality is None else
                                                    self.zero_at_equality),
                     "check_no_gradient_to_teacher": not any(need.startswith("teacher-") for need in needs),
+                    "check_look": self.kind.look is Term.look,
                     "check_against_reference": self.reference is None}
         return frozenset(name for name, without in left_out.items() if without)
 
@@ -309,11 +310,40 @@ def check_against_reference(case: TermCase, data: st.DataObject) -> None:
     expect_close(case, "losses", _loss(case, term, batch), expected)
 
 
+@for_half
+def check_look(case: TermCase, data: st.DataObject) -> None:
+    """What `look` shows has the stated shapes, weights are shares of the teacher's layers, and looking changes nothing.
+
+    Left out where the term shows nothing.
+    """
+    term, space, batch = _drawn(case, data)
+    before, state = _loss(case, term, batch), torch.get_rng_state()
+    with repeatable(case), torch.no_grad():
+        view = term.look(batch)
+    expect_same(case, torch.get_rng_state(), state, "look draws random numbers")
+    expect_same(case, _loss(case, term, batch), before, "the loss after a look differs from the one before")
+    if view is None:
+        return
+    units, layers = len(batch.labels), set()
+    for what, shown, ends in (("scores", view.scores, (units, space.size)), ("weights", view.weights, (units,))):
+        if shown is not None:
+            layers.add(len(shown))
+            fits = shown.ndim == 3 and tuple(shown.shape[3 - len(ends):]) == ends and shown.shape[0] > 0
+            expect(case, fits, f"look shows {what} of the shape {tuple(shown.shape)}, expected "
+                               f"({'S, units, C' if what == 'scores' else 'S, T, units'}) with {ends} at its end")
+            expect_finite(case, f"{what} that look shows", shown)
+    expect(case, len(layers) < 2, f"look shows scores and weights of different numbers of layers: {sorted(layers)}")
+    if view.weights is not None:
+        expect(case, bool((view.weights >= 0).all()), "look shows negative weights")
+        expect_close(case, "sums of the weights that look shows", view.weights.sum(1),
+                     torch.ones_like(view.weights[:, 0]))
+
+
 TERM_CHECKS: tuple[Check, ...] = (
     check_needs_are_known, check_scalar_loss, check_loss_is_not_negative, check_zero_at_equality,
     check_mean_over_units, check_unit_permutation, check_unlabelled_units, check_no_gradient_to_teacher,
     check_gradients, check_extreme_scores, check_half_precision, check_needs_are_enough, check_needs_are_needed,
-    check_determinism, check_progress_alone_decides, check_state_round_trip, check_any_layer_counts,
+    check_determinism, check_progress_alone_decides, check_state_round_trip, check_any_layer_counts, check_look,
     check_against_reference,
 )
 """All laws of a term."""
