@@ -1,4 +1,4 @@
-"""How sure a difference between two methods is: a bootstrap over seeds and rows."""
+"""How sure a score, or a difference between two methods, is: a bootstrap over rows and seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference of two means with its bootstrap interval."""
+    """A score, or a difference of two means, with its bootstrap interval."""
 
     mean: float
     low: float
@@ -61,6 +61,31 @@ def paired_difference(one: np.ndarray, other: np.ndarray, labels: np.ndarray, me
         found = np.array([_one_draw(one, other, labels, metric, generator) for _ in range(draws)])
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.mean(by_seed)), float(low), float(high))
+
+
+def score_interval(predictions: np.ndarray, labels: np.ndarray, metric: Metric, *, mean_over_rows: bool = False,
+                   draws: int = DRAWS, level: float = LEVEL) -> Interval:
+    """The score of one run, and the interval of its percentiles over draws of rows with replacement.
+
+    The same number of rows gives the same draws: scores of several models on the same rows are drawn alike.
+
+    Args:
+        predictions: Shape (rows, ...).
+        labels: Shape (rows, ...).
+        metric: Scores predictions against labels.
+        mean_over_rows: As `paired_difference` takes it.
+        draws: Number of draws.
+        level: Share of draws within the interval.
+    """
+    generator = np.random.default_rng(0)
+    rows = len(labels)
+    right = (predictions == labels).astype(float) if mean_over_rows else None
+    found = np.empty(draws)
+    for draw in range(draws):
+        taken = generator.integers(rows, size=rows)
+        found[draw] = metric(predictions[taken], labels[taken]) if right is None else right[taken].mean()
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(metric(predictions, labels)), float(low), float(high))
 
 
 def _one_draw(one: np.ndarray, other: np.ndarray, labels: np.ndarray, metric: Metric,

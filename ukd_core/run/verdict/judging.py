@@ -1,0 +1,128 @@
+"""The verdict on a finished run: a function of what its folder holds, and of nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ukd_core.run.compare.bootstrap import Interval
+from ukd_core.run.files import write_text
+from ukd_core.run.verdict.calibration import calibration
+from ukd_core.run.verdict.judged import Model, Outcome, Role, Verdict, model_of, speed_of
+from ukd_core.run.verdict.quick_metrics import Judge
+from ukd_core.run.verdict.stored import BASELINE, StoredRun, is_finished
+from ukd_core.run.verdict.words import sentences
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ALTERNATIVES = "alternatives.json"
+"""File within a run folder: what a user would pick instead, as `ukd_core.run.alternatives` found it."""
+NO_BASELINE = "none"
+"""The method that has no distillation to judge."""
+
+
+def verdict_of(folder: str | Path) -> Verdict:
+    """Judge the run in a folder, by what it, its ``baseline/`` and its ``alternatives.json`` hold; writes nothing.
+
+    Raises:
+        InputError: it holds no finished run.
+    """
+    run = StoredRun.read(folder)
+    models = _compared(list(_models(run)))
+    split = run.split
+    over = next((model.over for model in models if model.role == "baseline"), None)
+    verdict = Verdict(run.metrics["method"], run.metrics["seed"], split, run.space.metric,
+                      0 if split is None else len(run.labels(split)),
+                      0 if split is None else int(run.labelled(split).sum()),
+                      outcome_of(over), over, tuple(models), ())
+    return dataclasses.replace(verdict, sentences=tuple(sentences(verdict)))
+
+
+def write_verdict(folder: str | Path) -> Verdict:
+    """Judge a run and write ``verdict.json`` into its folder; raises as `verdict_of` does."""
+    verdict = verdict_of(folder)
+    write_text(Path(folder) / "verdict.json", json.dumps(verdict.written(), indent=2) + "\n")
+    return verdict
+
+
+def outcome_of(difference: Interval | None) -> Outcome:
+    """What the difference between a student and its baseline says of distillation."""
+    if difference is None:
+        return "cannot tell"
+    return "helped" if difference.low > 0.0 else "hurt" if difference.high < 0.0 else "did not help"
+
+
+def _models(run: StoredRun) -> Iterator[Model]:
+    """Every row of the table, not yet compared with each other."""
+    split = run.split
+    for role in ("teacher", "student"):
+        part, speed = run.metrics[role], run.metrics.get("speed", {})
+        model = Model(role, part["name"], parameters=part["parameters"], bytes=part.get("bytes"),
+                      speed=speed_of(speed.get(role)),
+                      speed_cuda=speed_of(run.metrics.get("speed_cuda", {}).get(role)))
+        yield model if split is None else _scored(run, split, model, run.answers[f"{split}.{role}"])
+    if run.metrics["method"] != NO_BASELINE and is_finished(run.folder / BASELINE):
+        yield from _baseline(run, StoredRun.read(run.folder / BASELINE))
+    kept = run.folder / ALTERNATIVES
+    if kept.is_file():
+        yield from map(model_of, json.loads(kept.read_text(encoding="utf-8"))["models"])
+
+
+def _baseline(run: StoredRun, other: StoredRun) -> Iterator[Model]:
+    """The baseline, where it answered the same rows."""
+    split, part = run.split, other.metrics["student"]
+    model = Model("baseline", "same student, labels alone", parameters=part["parameters"], bytes=part.get("bytes"))
+    if split is None:
+        yield model
+    elif torch.equal(run.answers[f"{split}.labels"].nan_to_num(), other.answers[f"{split}.labels"].nan_to_num()):
+        yield _scored(run, split, model, other.answers[f"{split}.student"])
+
+
+def _scored(run: StoredRun, split: str, model: Model, logits: Tensor) -> Model:
+    """A model with what its answers to a split say: all that needs no other model."""
+    return dataclasses.replace(model, **scores_of(run, split, logits, compare=model.role != "student"))
+
+
+def scores_of(run: StoredRun, split: str, logits: Tensor, *, compare: bool = True) -> dict[str, Any]:
+    """What a model's scores of a split say, as fields of `Model`; called for every row of the table.
+
+    Args:
+        run: The run, with the labels, the teacher's and the student's scores.
+        split: As `StoredRun.split`.
+        logits: Of the model, shape (rows, C).
+        compare: Give the student's difference as well.
+    """
+    given = run.predictions(logits)
+    found: dict[str, Any] = {}
+    if run.space.problem_type != "regression":
+        found["agreement"] = float((given == run.predictions(run.answers[f"{split}.teacher"])).mean())
+    known = run.labelled(split)
+    if not known.any():
+        return found
+    labels = run.labels(split)[known]
+    judge = Judge(run.space, labels)
+    ece, nll = calibration(logits.numpy()[known], labels, run.space.problem_type)
+    found |= {"quality": judge.quality(given[known]), "ece": ece, "nll": nll}
+    if compare:
+        student = run.predictions(run.answers[f"{split}.student"])
+        found["over"] = judge.difference(student[known], given[known])
+    return found
+
+
+def _compared(models: list[Model]) -> list[Model]:
+    """Models with their shares of the teacher's quality and speed."""
+    teacher = models[0]
+    return [dataclasses.replace(model, kept=_share(model.quality, teacher.quality),
+                                speed_up=None if model.speed is None or teacher.speed is None
+                                else model.speed.per_second / teacher.speed.per_second) for model in models]
+
+
+def _share(quality: Interval | None, of: Interval | None) -> float | None:
+    """None where the teacher's score is not above 0: a share of it would say nothing."""
+    return None if quality is None or of is None or of.mean <= 0.0 else quality.mean / of.mean

@@ -1,0 +1,61 @@
+"""A verdict for the terminal: two tables and its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ukd_core.run.table import text_table
+
+if TYPE_CHECKING:
+    from ukd_core.run.speed import Speed
+    from ukd_core.run.verdict.judged import Model, Verdict
+
+NOTHING = "-"
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Quality, cost, words; called by ``ukd distill`` and ``ukd verdict``."""
+    where = "" if verdict.split is None else (f": {verdict.labelled_rows:,} of {verdict.rows:,} {verdict.split} rows "
+                                              "have labels")
+    quality = text_table(
+        f"quality{where}", ["", "model", verdict.metric, "95 % interval", "kept", "agrees", "ECE", "NLL",
+                            "student minus it"], map(_quality, verdict.models), range(2, 9))
+    cost = text_table(_cost_title(verdict), ["", "model", "parameters", "MB", "p50 ms", "p95 ms", "texts/s", "speed-up"],
+                      [row for model in verdict.models for row in _cost(model)], range(2, 8))
+    return "\n".join([quality, "", cost, "", *verdict.sentences])
+
+
+def _quality(model: Model) -> list[str]:
+    score, over = model.quality, model.over
+    return [model.role, model.name, NOTHING if score is None else f"{score.mean:.4f}",
+            NOTHING if score is None else f"{score.low:.4f} to {score.high:.4f}",
+            NOTHING if model.kept is None else f"{model.kept:.1%}", _number(model.agreement), _number(model.ece),
+            _number(model.nll), NOTHING if over is None else f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]"]
+
+
+def _cost(model: Model) -> Iterator[list[str]]:
+    size = [NOTHING if model.parameters is None else f"{model.parameters:,}",
+            NOTHING if model.bytes is None else f"{model.bytes / 1e6:,.1f}"]
+    yield [model.role, model.name, *size, *_speed(model.speed),
+           NOTHING if model.speed_up is None else f"{model.speed_up:.1f}"]
+    if model.speed_cuda is not None:
+        yield [model.role, f"{model.name}, on the GPU", *size, *_speed(model.speed_cuda), NOTHING]
+
+
+def _speed(speed: Speed | None) -> list[str]:
+    if speed is None:
+        return [NOTHING] * 3
+    return [f"{speed.p50_ms:.2f}", f"{speed.p95_ms:.2f}", f"{speed.per_second:,.0f}"]
+
+
+def _cost_title(verdict: Verdict) -> str:
+    speed = verdict.student.speed
+    if speed is None:
+        return "cost: speed was not measured"
+    return (f"cost: one text alone and batches of 32 on this CPU, {speed.threads} "
+            f"{'thread' if speed.threads == 1 else 'threads'}, from text to answer")
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}"
