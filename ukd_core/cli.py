@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ukd_core.commands import catalogue, kept, stored, training
+from ukd_core.commands import catalogue, kept, report, stored, training
 from ukd_core.errors import UKDError
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
@@ -24,6 +24,7 @@ def _made_app() -> typer.Typer:
     made.command("compare")(training.compare)
     made.command("eval")(stored.evaluate)
     made.command("predict")(stored.predict)
+    made.command("report")(report.report)
     plugins = typer.Typer(invoke_without_command=True, help="List what plug-ins offer, or check one of them.")
     plugins.callback()(catalogue.list_plugins)
     plugins.command("check")(catalogue.check_plugin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[
     metrics = distill(made, overwrite=overwrite, resume=resume)
     if Processes(made.device).is_main:
         typer.echo(run_table(metrics, made.output))
+        typer.echo(f"report: ukd report {shlex.quote(made.output)}")
 
 
 def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
@@ -42,9 +44,9 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     """Run students × methods × seeds with one teacher on the same data, and say which differences are more than chance.
 
     Runs that the output folder already holds are read, unfinished ones resumed: stop and start again as you like.
-    The method `none` always takes part. Writes runs.csv, runs.parquet and summary.md.
+    The method `none` always takes part. Writes runs.csv, runs.parquet, summary.md and speed.json.
     """
-    from ukd_core.run.compare import Grid, run_grid, summarise
+    from ukd_core.run.compare import Grid, measured_speeds, run_grid, summarise
     from ukd_core.run.progress import Reporter
     from ukd_core.spec import split_specs
     values = {key: value for key, value in options.items() if value is not None}
@@ -55,7 +57,10 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
         values["plugins"] = plugin
     grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
     done = run_grid(grid, jobs, Reporter())
-    typer.echo(summarise(grid, done, registry_of(plugin, values.get("plugin_folder"))).text())
+    registry = registry_of(plugin, values.get("plugin_folder"))
+    typer.echo(summarise(grid, done, registry).text())
+    measured_speeds(grid, registry)
+    typer.echo(f"report: ukd report {shlex.quote(output)}")
 
 
 DISTILL_OPTIONS = (

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.run.trainer import evaluate_scores
+from ukd_core.run.versions import versions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: M
         "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
         "seconds": dict(seconds), "teacher": teacher, "assistants": assistants, "student": student,
         "agreement": {name: _agreement(asked[name][:, -1], scores, space) for name, scores in logits.items()},
-        **_weights(training)}
+        "versions": versions(), **_weights(training)}
 
 
 def seconds_before(chain: Sequence[Link]) -> dict[str, float]:

@@ -82,16 +82,21 @@ def _cells(row: MethodRow, between: str) -> tuple[str, ...]:
 
 def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
     """Compare the runs of a grid and write ``runs.csv``, ``runs.parquet`` and ``summary.md`` into its folder."""
+    summary = summary_of(grid, done, registry)
+    _write_runs(grid, done)
+    write_text(grid.output / "summary.md", summary.markdown())
+    return summary
+
+
+def summary_of(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
+    """Compare the runs of a grid; writes nothing."""
     first = next(iter(done.values()))
     split = first["evaluated_on"]
     recipe = grid.recipe(next(iter(grid)))
     space = registry.output_spaces.lookup(recipe.output_space)(first["labels"])
     space.metric = recipe.metric or space.metric
     rows = [row for student in grid.students for row in _of_student(grid, student, done, space, split)]
-    summary = Summary(_title(grid, first, space, split), _notes(grid, first, registry), tuple(rows))
-    _write_runs(grid, done)
-    write_text(grid.output / "summary.md", summary.markdown())
-    return summary
+    return Summary(_title(grid, first, space, split), _notes(grid, first, registry), tuple(rows))
 
 
 def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]], space: OutputSpace, split: str

@@ -143,8 +143,8 @@ def curve_figure(curve: Curve, number: int, borders: Sequence[tuple[float, str]]
         return as_svg(figure, f"curve{number}", f"{curve.title}: {ends}.")
 
 
-def layer_figure(teacher: Sequence[float | None], student: Sequence[tuple[str, Sequence[float]]], metric: str
-                 ) -> Markup:
+def layer_figure(teacher: Sequence[float | None], student: Sequence[tuple[str, Sequence[float]]], metric: str,
+                 number: int) -> Markup:
     """Scores by layer: of the teacher's pseudo heads, and of the student's at some moments, the last one last."""
     with style():
         figure, place = axes(3.0)
@@ -158,7 +158,7 @@ def layer_figure(teacher: Sequence[float | None], student: Sequence[tuple[str, S
         place.set_xlabel("layer, 0 is the first hidden one")
         place.set_ylabel(metric)
         told = [f"teacher {_listed(teacher)}", *(f"student {name} {_listed(scores)}" for name, scores in student)]
-        return as_svg(figure, "layers", f"{metric} of the pseudo head of each layer: {'; '.join(told)}.")
+        return as_svg(figure, f"layers{number}", f"{metric} of the pseudo head of each layer: {'; '.join(told)}.")
 
 
 def _listed(scores: Sequence[float | None]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,13 +15,11 @@ from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.embedded import cache_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor
 
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.recipe import Recipe
-    from ukd_core.run.report.finished import FinishedRun
+    from ukd_core.run.verdict.stored import StoredRun
 
 MOST_ROWS = 50
 LONGEST = 600
@@ -39,7 +38,7 @@ class Disagreement:
     student: str
 
 
-def disagreements(run: FinishedRun, split: str) -> tuple[list[Disagreement], int, str]:
+def disagreements(run: StoredRun, split: str) -> tuple[list[Disagreement], int, str]:
     """The rows that both answer differently, the surest answers first.
 
     Sure is the product of both probabilities for classes, the widest gap between both probabilities of a label for
@@ -48,12 +47,12 @@ def disagreements(run: FinishedRun, split: str) -> tuple[list[Disagreement], int
     Returns:
         At most `MOST_ROWS` rows, how many there are, and why there are no texts (empty where there are).
     """
-    teacher, student = run.scores("teacher", split), run.scores("student", split)
+    teacher, student = run.answers[f"{split}.teacher"], run.answers[f"{split}.student"]
     order = _surest(run.space, teacher, student)
     chosen = order[:MOST_ROWS]
     texts, problem = _texts(run, split, chosen)
     told = [[_said(answer) for answer in run.space.describe(scores[chosen])] for scores in (teacher, student)]
-    labels = _labels(run.space, run.scores("labels", split)[chosen])
+    labels = _labels(run.space, run.answers[f"{split}.labels"][chosen])
     rows = [Disagreement(*each) for each in zip(texts, labels, *told, strict=True)]
     return rows, len(order), problem
 
@@ -100,14 +99,14 @@ def _label(space: OutputSpace, value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else space.labels[value]
 
 
-def _texts(run: FinishedRun, split: str, rows: Tensor) -> tuple[list[tuple[str, ...]], str]:
+def _texts(run: StoredRun, split: str, rows: Tensor) -> tuple[list[tuple[str, ...]], str]:
     """The texts of some rows, read again; without them the reason."""
     nothing: list[tuple[str, ...]] = [()] * len(rows)
     try:
         data = read_again(run.recipe, run.space, run.metrics["rows"])
     except (UKDError, OSError) as error:
         return nothing, f"The texts cannot be read again: {error}"
-    labels = run.scores("labels", split)
+    labels = run.answers[f"{split}.labels"]
     if data is None or not torch.equal(data.labels(split).nan_to_num(-1), labels.nan_to_num(-1)):
         return nothing, "The data changed since the run: its texts are not shown."
     part = data.splits[split].select(rows.tolist())
@@ -115,28 +114,21 @@ def _texts(run: FinishedRun, split: str, rows: Tensor) -> tuple[list[tuple[str, 
     return [tuple(_short(text) for text in texts) for texts in zip(*columns, strict=True)], ""
 
 
-def read_again(recipe: Recipe, space: OutputSpace, rows: Mapping[str, int], cache: Path | None = None
-               ) -> TaskData | None:
+def read_again(recipe: Recipe, space: OutputSpace, rows: Mapping[str, int]) -> TaskData | None:
     """The data of a run; None where its splits have other numbers of rows than `rows` says.
 
     Args:
         recipe: Of the run.
         space: With the labels of the run.
         rows: By split.
-        cache: Folder for downloads; None for the run's.
     """
-    where = cache or (cache_folder() if recipe.cache is None else _path(recipe.cache))
+    where = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
                     seed=recipe.data_seed, cache=where)
     data = encode_data(raw, type(space), label_names=recipe.label_names, teacher_labels=space.labels)
     return data if {name: len(split) for name, split in data.splits.items()} == dict(rows) else None
-
-
-def _path(text: str) -> Path:
-    from pathlib import Path
-    return Path(text).expanduser()
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,15 @@
+"""The command that writes a page about a run or a comparison."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def report(folder: Annotated[str, typer.Argument(help="Folder of a finished run, or of a comparison.")],
+           output: Annotated[str | None, typer.Option(help="HTML file to write [default: report.html in the "
+                                                           "folder].")] = None) -> None:
+    """Write one HTML file about a run or a comparison: it needs no network and no JavaScript to be read."""
+    from ukd_core.run.report import write_report
+    typer.echo(str(write_report(folder, output)))

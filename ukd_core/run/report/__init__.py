@@ -1,0 +1,46 @@
+"""One self-contained HTML file about a run or a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ukd_core.errors import InputError
+from ukd_core.run.files import write_text
+
+FILE = "report.html"
+
+
+def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
+    """Write the page of a finished run or of a comparison; the same folder gives the same bytes.
+
+    Args:
+        folder: As ``ukd distill`` or ``ukd compare`` left it.
+        output: The file; None for ``report.html`` in the folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the folder holds neither, or the file cannot be written.
+    """
+    place = Path(folder)
+    target = place / FILE if output is None else Path(output)
+    if target.is_dir():
+        raise InputError(f"output '{target}'", "expected an HTML file, got a folder", "Name a file in it.")
+    text = _page(place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_text(target, text)
+    return target
+
+
+def _page(folder: Path) -> str:
+    from ukd_core.run.report.comparison import comparison_page, is_comparison
+    from ukd_core.run.report.page import run_page
+    if is_comparison(folder):
+        return comparison_page(folder)
+    if not folder.is_dir():
+        raise InputError(f"report '{folder}'", "no such folder", "Name the --output of a run or a comparison.")
+    return run_page(folder)
+
+
+__all__ = ["write_report"]
