@@ -60,7 +60,7 @@ def comparison_page(folder: Path) -> str:
     settings = {key: value for key, value in grid.settings.items() if key not in ("method", "seed", "student")}
     return render(
         "comparison.html", grid=grid, first=first, summary=summary, header=HEADER, speeds=speeds,
-        key=[(GLYPHS[number % len(GLYPHS)], f"series-{number % len(SERIES)}", method)
+        legend=[(GLYPHS[number % len(GLYPHS)], f"series-{number % len(SERIES)}", method)
              for number, method in enumerate(grid.methods)],
         parts=list(_parts(summary, first["metric"])), front=_front(grid, summary, speeds, first),
         runs=[(cell, metrics) for cell, metrics in done.items()], stdev=stdev, mean=mean, baseline=BASELINE,
@@ -83,7 +83,7 @@ def read_comparison(folder: Path) -> tuple[Grid, dict[Cell, Mapping[str, Any]]]:
     settings = yaml.safe_load((folder / NOTE).read_text(encoding="utf-8"))
     grid = Grid.make(settings, list(dict.fromkeys(cell.student for cell in listed)),
                      list(dict.fromkeys(cell.method for cell in listed)), 1 + max(cell.seed for cell in listed), folder)
-    done = {}
+    done: dict[Cell, Mapping[str, Any]] = {}
     for cell in grid:
         metrics = finished_metrics(grid.folder(cell))
         if metrics is None:
@@ -116,8 +116,8 @@ def _words(rows: Sequence[MethodRow]) -> str:
     for row in rows:
         if BASELINE in row.over:
             by_word.setdefault(row.over[BASELINE].verdict, []).append(row.method)
-    said = {"helped": "helped", "did not help": "did not help", "within noise": "cannot be told from labels alone"}
-    return " ".join(f"{', '.join(by_word[word])} {told}." for word, told in said.items() if word in by_word)
+    said = {"helped": "helped", "did not help": "did not help", "within noise": "within noise of labels alone"}
+    return " ".join(f"{', '.join(by_word[word])}: {told}." for word, told in said.items() if word in by_word)
 
 
 def _front(grid: Grid, summary: Summary, speeds: Mapping[str, Any], first: Mapping[str, Any]) -> Drawn | None:
@@ -127,7 +127,7 @@ def _front(grid: Grid, summary: Summary, speeds: Mapping[str, Any], first: Mappi
     best = {student: max((row for row in summary.rows if row.student == student), key=lambda row: mean(row.scores))
             for student in grid.students}
     points = [figures.Point("teacher", speeds["teacher"]["p50_ms"], first["teacher"]["metrics"][first["metric"]],
-                            role="teacher")]
+                            role="reference")]
     for row in summary.rows:
         number, middle = grid.methods.index(row.method), mean(row.scores)
         # Methods of one student are equally fast: they stand a little apart so that their bars do not cover each other.

@@ -26,8 +26,9 @@ from ukd_core.run.report.svg import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROLES = {"teacher": (TEACHER, "s"), "student": (STUDENT, "o"), "baseline": (BASELINE, "D"), "alternative": (OTHER, "^")}
-"""Colour and marker of a model."""
+ROLES = {"teacher": (TEACHER, "s"), "student": (STUDENT, "o"), "baseline": (BASELINE, "D"), "alternative": (OTHER, "^"),
+         "reference": (INK, "*")}
+"""Colour and marker of a model; the last is the teacher where methods have all other marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def front_figure(points: Sequence[Point], metric: str) -> Markup:
             colour, marker = point.look
             if point.low is not None and point.high is not None:
                 place.plot([point.ms] * 2, [point.low, point.high], color=colour, linewidth=1.2, alpha=0.7)
-            place.plot(point.ms, point.score, marker=marker, color=colour, markersize=7 if point in front else 5.5,
+            place.plot(point.ms, point.score, marker=marker, color=colour, markersize=(7 if point in front else 5.5) + 4 * (marker == "*"),
                        markerfacecolor=colour if point in front else "none", linestyle="none")
         _time_axis(place, [point.ms for point in points])
         place.set_ylabel(metric)
@@ -99,13 +100,13 @@ def _time_axis(place: Axes, times: Sequence[float]) -> None:
 
 
 def _names(place: Axes, points: Sequence[Point]) -> None:
-    """Write each name beside its point, none over another: names are moved up where they would touch."""
+    """Write each name above and beside its point, none over another: names are moved up where they would touch."""
     low, high = place.get_ylim()
-    place.set_ylim(low, high + 0.06 * (high - low))
+    place.set_ylim(low, high + 0.08 * (high - low))
     left, right = place.get_xlim()
-    step, last = 0.058 * (high - low), None
+    step, last = 0.06 * (high - low), None
     for point in sorted(points, key=lambda point: point.score):
-        height = point.score if last is None else max(point.score, last + step)
+        height = point.score + 0.6 * step if last is None else max(point.score + 0.6 * step, last + step)
         last = height
         rightmost = (point.ms / left) > (right / left) ** 0.55
         place.annotate(point.name, (point.ms, point.score), (point.ms * (0.9 if rightmost else 1.11), height),
@@ -123,19 +124,27 @@ class Curve:
     """A height to compare with: the teacher's score."""
 
 
-def curve_figure(curve: Curve, number: int, borders: Sequence[tuple[float, str]]) -> Markup:
-    """A curve; `borders` are the steps where phases begin, with their names."""
+def curve_figure(curve: Curve, number: int, phases: Sequence[tuple[float, str]], end: float) -> Markup:
+    """A curve over the whole run.
+
+    Args:
+        curve: What is shown.
+        number: Of the curve within the page.
+        phases: The steps where phases begin, with their names.
+        end: The last step of the run.
+    """
     with style():
         figure, place = axes(2.5)
         place.plot(curve.steps, curve.values, color=STUDENT, marker="o" if len(curve.steps) < 30 else "",
                    markersize=3.5)
         if curve.reference is not None:
             place.axhline(curve.reference, color=TEACHER, linewidth=1.2, linestyle=(0, (4, 3)))
-        for begin, name in borders:
+        for begin, name in phases:
             if begin > 0:
                 place.axvline(begin, color=SOFT, linewidth=0.8)
-            place.annotate(name, (begin, 1.0), (3, -2), xycoords=("data", "axes fraction"),
-                           textcoords="offset points", va="top", fontsize=8.5, color=SOFT)
+            place.annotate(name, (begin, 1.0), (3, -2), xycoords=("data", "axes fraction"), va="top", fontsize=8.5,
+                           textcoords="offset points", color=SOFT).set_in_layout(False)
+        place.set_xlim(0.0, end * 1.02)
         place.margins(y=0.18)
         place.set_title(curve.title)
         place.set_xlabel("training step")
@@ -213,7 +222,7 @@ def interval_figure(bars: Sequence[Bar], name: str, against: str, metric: str) -
         place.grid(axis="y", visible=False)
         place.spines["left"].set_visible(False)
         place.spines["bottom"].set_color(GRID)
-        place.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
+        place.xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
         place.locator_params(axis="x", nbins=5)
         place.set_xlabel(f"{metric} over {against}, 95 % interval")
         told = "; ".join(f"{bar.name} {bar.mean:+.4f} [{bar.low:+.4f}, {bar.high:+.4f}], {bar.word}" for bar in bars)

@@ -105,7 +105,7 @@ def _front(verdict: Verdict) -> Drawn | None:
 
 
 def _curves(run: StoredRun, history: History) -> Iterator[Drawn]:
-    borders = list(history.phases.values())
+    phases, end = list(history.phases.values()), max(map(history.step, history.log), default=1.0)
     metric = run.metrics["metric"]
     reference = run.metrics["teacher"]["by_split"].get("validation", {}).get(metric)
     titles = {f"eval_{metric}": f"{metric} on validation (dashed: teacher)", "loss": "loss, weighted sum of the terms"}
@@ -117,7 +117,7 @@ def _curves(run: StoredRun, history: History) -> Iterator[Drawn]:
             every = -(-len(steps) // LISTED_STEPS)
             listed = tuple((f"{step:g}", f"{value:.4g}")
                            for step, value in list(zip(steps, values, strict=True))[::every])
-            yield Drawn(figures.curve_figure(curve, number, borders), ("step", title), listed)
+            yield Drawn(figures.curve_figure(curve, number, phases, end), ("step", title), listed)
 
 
 def _teacher_layers(run: StoredRun) -> int:
@@ -135,6 +135,9 @@ def _layers(run: StoredRun, history: History) -> Iterator[Layers]:
     for number, (term, lines) in enumerate(shown.items()):
         chosen = [lines[0], lines[-1]] if len(lines) > 1 else lines
         student = [(f"at step {history.step(line):g}", line["student"]) for line in chosen]
+        own = run.metrics["student"]["metrics"].get(metric)
+        if lines and own is not None and len(lines[-1]["student"]) == run.metrics["student"]["layers"] - 1:
+            student[-1] = (student[-1][0], [*lines[-1]["student"], own])  # on its last layer sits its own classifier
         listed = [("teacher", *("-" if score is None else f"{score:.4f}" for score in teacher)),
                   *((f"student, step {history.step(line):g}", *(f"{score:.4f}" for score in line["student"]))
                     for line in lines)]

@@ -1,4 +1,4 @@
-"""From a matplotlib figure to a drawing within a page: its colours are the page's, so that it is right by day and night.
+"""From a matplotlib figure to a drawing within a page, in the colours of the page: right by day and by night.
 
 Figures are drawn in stand-in colours that no page shows; here each becomes a variable of the style sheet. Text stays
 text, in the font of the page. The same figure gives the same bytes.
@@ -75,4 +75,4 @@ def as_svg(figure: Figure, name: str, description: str) -> Markup:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     told = f' role="img" aria-label="{escape(description)}">'
-    return Markup(re.sub(r"(<svg[^>]*)>", lambda start: start[1] + told, text, count=1))  # noqa: S704 - made here
+    return Markup(re.sub(r"(<svg[^>]*)>", lambda start: start[1] + told, text, count=1))

@@ -29,9 +29,16 @@ class Heat:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
-def weights_heat(title: str, weights: Sequence[Sequence[float]], columns: Sequence[str]) -> Heat:
-    """How much of each teacher layer each student layer learns from: S × T, rows summing to 1."""
-    rows = tuple((str(layer), tuple(Cell(f"{share:.2f}", share) for share in row))
+def weights_heat(title: str, weights: Sequence[Sequence[float]], columns: Sequence[str], most: float = 1.0) -> Heat:
+    """How much of each teacher layer each student layer learns from.
+
+    Args:
+        title: Above the table.
+        weights: S × T, rows summing to 1.
+        columns: Names of the teacher's layers.
+        most: The weight with the darkest shade.
+    """
+    rows = tuple((str(layer), tuple(Cell(f"{share:.2f}", min(share / most, 1.0)) for share in row))
                  for layer, row in enumerate(weights))
     return Heat(title, "student ↓ teacher →", tuple(columns), rows)
 
@@ -79,12 +86,15 @@ def listening(term: str, looks: Sequence[Mapping[str, Any]], steps: Sequence[flo
     chosen = sorted({0, len(shown) // 2, len(shown) - 1})
     if all(line["weights"] == shown[0][0]["weights"] for line, _ in shown):
         chosen = [0]
-    moments = tuple(weights_heat("at every step" if len(chosen) == 1 and len(shown) > 1 else
-                                 f"step {shown[each][1]:g}", shown[each][0]["weights"], names) for each in chosen)
     last = shown[-1][0]
     same = all(weights == last["weights"] for weights in last["by_class"].values())
-    classes = () if same else tuple(weights_heat(f"“{name}”", weights, names)
-                                    for name, weights in last["by_class"].items())
+    by_class = {} if same else last["by_class"]
+    most = max(max(max(row) for row in weights)
+               for weights in (*(shown[each][0]["weights"] for each in chosen), *by_class.values()))
+    moments = tuple(weights_heat("at every step" if len(chosen) == 1 and len(shown) > 1 else
+                                 f"step {shown[each][1]:g}", shown[each][0]["weights"], names, most)
+                    for each in chosen)
+    classes = tuple(weights_heat(f"“{name}”", weights, names, most) for name, weights in by_class.items())
     return Listening(term, last["rows"], last["split"], moments, classes)
 
 
