@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pages import finished_run
 from texts import few_of_each, write_jsonl
 
 from ukd_core.run.data import read_data
 from ukd_core.run.embedded import cache_folder
+from ukd_core.run.report import write_report
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,11 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache of this test session: what one test builds, another reuses."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small run with its baseline, its times and its report."""
+    run = finished_run(tmp_path_factory.mktemp("reported"))
+    write_report(run)
+    return run

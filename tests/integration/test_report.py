@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from pages import SCRIPT, Page, finished_run, small_data, small_recipe
+from pages import SCRIPT, Page, small_data, small_recipe
 from safetensors.torch import load_file, save_file
 from stopped import cut_at
 
@@ -22,7 +22,7 @@ from ukd_core.errors import InputError
 from ukd_core.run import phases as phases_module
 from ukd_core.run.progress import Reporter
 from ukd_core.run.report import write_report
-from ukd_core.run.report.rows import confusion, most_confused, reliability
+from ukd_core.run.report.rows import confusion, disagreements, most_confused, reliability
 from ukd_core.run.verdict.stored import StoredRun
 
 Command = Callable[..., tuple[int, str, str]]
@@ -30,13 +30,13 @@ QUIET = Reporter(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished_run(tmp_path_factory.mktemp("report"))
+def run(reported: Path) -> Path:
+    return reported
 
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
+    return Page((run / "report.html").read_text(encoding="utf-8"))
 
 
 def looks(run: Path) -> list[dict]:
@@ -97,7 +97,7 @@ def test_the_page_stands_alone_and_every_figure_is_told_in_words(run: Path, page
     text = (run / "report.html").read_text(encoding="utf-8")
     assert len(text.encode()) < 2_000_000
     assert not page.all("script") and not page.all("img") and not page.all("iframe")
-    assert [each for each in page.all("link")] == [{"rel": "icon", "href": "data:,"}]
+    assert page.all("link") == [{"rel": "icon", "href": "data:,"}]
     assert not re.search(r"url\((?!#)|@import|\bon\w+=\"", text)
     drawings = page.all("svg")
     assert len(drawings) >= 6
@@ -123,7 +123,7 @@ def test_texts_and_labels_are_shown_and_not_run(run: Path, page: Page):
 
 
 def test_the_same_folder_gives_the_same_bytes_anywhere(run: Path, ukd: Command, tmp_path: Path):
-    before = write_report(run).read_bytes()
+    before = (run / "report.html").read_bytes()
     status, out, err = ukd("report", run, "--output", tmp_path / "new" / "page.html")
     assert (status, out.strip()) == (0, str(tmp_path / "new" / "page.html")), err
     assert (tmp_path / "new" / "page.html").read_bytes() == before
@@ -136,7 +136,8 @@ def test_changed_data_are_not_shown(run: Path, tmp_path: Path):
     for data, reason in ((tmp_path / "gone", "The texts cannot be read again: "), (None, "The data changed since")):
         (copy / "recipe.yaml").write_text(yaml.safe_dump(
             {**recipe, **({"data": str(data)} if data else {"max_eval_rows": 39})}))
-        assert reason in write_report(copy).read_text(encoding="utf-8")
+        rows, _, problem = disagreements(StoredRun.read(copy), "validation")
+        assert problem.startswith(reason) and rows and all(row.texts == () for row in rows)
 
 
 @pytest.mark.parametrize(("space", "labels", "values", "gone"), [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from pages import Page, finished_run
-
-from ukd_core.run.report import write_report
+from pages import Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -29,9 +28,9 @@ onload = () => {
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(finished_run(tmp_path_factory.mktemp("browser")))
+@pytest.fixture
+def report(reported: Path) -> Path:
+    return reported / "report.html"
 
 
 def dumped(page: Path, folder: Path, *more: str) -> tuple[str, str]:
@@ -63,7 +62,6 @@ def test_on_a_phone_nothing_is_cut_off(report: Path, tmp_path: Path, scheme: str
     assert console == ""
     found = re.search(r"<title>(.*?)</title>", text)
     assert found is not None, "the page was not measured"
-    import json
     measured = json.loads(html.unescape(found[1]))
     assert measured["scroll"] <= measured["width"] <= 390 and measured["wide"] == []
     assert measured["drawings"] == 0

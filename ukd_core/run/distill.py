@@ -72,10 +72,11 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
             keep_states: bool = False, reporter: Reporter | None = None) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
-    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``
-    and ``answers.safetensors`` (scores of student and teacher, and labels, of validation and test rows). It appears
-    only when all input is checked and the teacher has answered. With assistants, "teacher" still is the one of the
-    recipe, from whom the student learns through them; ``metrics.json`` has what each of them scores.
+    The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``,
+    ``layers.jsonl`` (see `Term.look`) and ``answers.safetensors`` (scores of student and teacher, and labels, of
+    validation and test rows). It appears only when all input is checked and the teacher has answered. With assistants,
+    "teacher" still is the one of the recipe, from whom the student learns through them; ``metrics.json`` has what each
+    of them scores.
 
     Args:
         recipe: The run.

@@ -15,8 +15,8 @@ from transformers.trainer_utils import EvalPrediction
 from ukd_core.errors import InputError
 from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
-from ukd_core.run.live import LiveTeacher, shown
 from ukd_core.run.lines import append_line, cut
+from ukd_core.run.live import LiveTeacher, shown
 from ukd_core.term import Term, TermInput, TermView
 
 if TYPE_CHECKING:

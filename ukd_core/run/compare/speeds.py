@@ -47,9 +47,10 @@ def measured_speeds(grid: Grid, registry: Registry) -> dict[str, Any]:
     # Whether its classifier has learned anything yet changes nothing about its speed.
     found: dict[str, Any] = {
         "teacher": asdict(_speed(read_teacher(plan.teacher, plan.data, plan.recipe)[0], texts, pairs, limit)),
-        "students": {student: asdict(_speed(
-            load_classifier(str(grid.folder(Cell(student, BASELINE, 0))), registry, plan.cache)[0], texts, pairs, limit))
-            for student in grid.students}}
+        "students": {}}
+    for student in grid.students:
+        source, _ = load_classifier(str(grid.folder(Cell(student, BASELINE, 0))), registry, plan.cache)
+        found["students"][student] = asdict(_speed(source, texts, pairs, limit))
     write_text(grid.output / FILE, json.dumps(found, indent=2) + "\n")
     return found
 

@@ -76,7 +76,8 @@ def front_figure(points: Sequence[Point], metric: str) -> Markup:
             colour, marker = point.look
             if point.low is not None and point.high is not None:
                 place.plot([point.ms] * 2, [point.low, point.high], color=colour, linewidth=1.2, alpha=0.7)
-            place.plot(point.ms, point.score, marker=marker, color=colour, markersize=(7 if point in front else 5.5) + 4 * (marker == "*"),
+            size = (7.0 if point in front else 5.5) + 4.0 * (marker == "*")
+            place.plot(point.ms, point.score, marker=marker, color=colour, markersize=size,
                        markerfacecolor=colour if point in front else "none", linestyle="none")
         _time_axis(place, [point.ms for point in points])
         place.set_ylabel(metric)
@@ -208,7 +209,7 @@ class Bar:
 def interval_figure(bars: Sequence[Bar], name: str, against: str, metric: str) -> Markup:
     """Differences as dots with intervals, one below the other, and what each says in a word."""
     with style():
-        figure, place = axes(0.9 + 0.34 * len(bars))
+        figure, place = axes(0.9 + 0.34 * len(bars), long_names=True)
         place.axvline(0.0, color=INK, linewidth=1.0)
         for row, bar in enumerate(bars):
             colour = {"helped": OTHER, "within noise": SOFT}.get(bar.word, STUDENT)

@@ -47,10 +47,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def axes(height: float = 3.0) -> tuple[Figure, Axes]:
-    """An empty figure of the page's width."""
+def axes(height: float = 3.0, *, long_names: bool = False) -> tuple[Figure, Axes]:
+    """An empty figure of the page's width.
+
+    Args:
+        height: Inches.
+        long_names: Find the margins that the names on the axis need; else they are wide enough for numbers.
+    """
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained" if long_names else None)
+    if not long_names:
+        figure.subplots_adjust(left=0.16, right=0.98, bottom=0.5 / height, top=1.0 - 0.28 / height)
     return figure, figure.subplots()
 
 
