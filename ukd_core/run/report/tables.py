@@ -40,7 +40,7 @@ def weights_heat(title: str, weights: Sequence[Sequence[float]], columns: Sequen
     """
     rows = tuple((str(layer), tuple(Cell(f"{share:.2f}", min(share / most, 1.0)) for share in row))
                  for layer, row in enumerate(weights))
-    return Heat(title, "student ↓ teacher →", tuple(columns), rows)
+    return Heat(title, "student ↓\nteacher →", tuple(columns), rows)
 
 
 def confusion_heat(title: str, counts: np.ndarray, names: Sequence[str]) -> Heat:
@@ -54,7 +54,7 @@ def confusion_heat(title: str, counts: np.ndarray, names: Sequence[str]) -> Heat
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = tuple((name, tuple(Cell(f"{count:,}", float(share)) for count, share in zip(row, part, strict=True)))
                  for name, row, part in zip(names, counts, shares, strict=True))
-    return Heat(title, "label ↓ answer →", tuple(names), rows)
+    return Heat(title, "label ↓\nanswer →", tuple(names), rows)
 
 
 @dataclass(frozen=True)
