@@ -102,7 +102,9 @@ class LayerKDTerm(Term):
 
     def _projected(self, batch: TermInput, student: Tensor) -> tuple[Tensor, Projection]:
         """The scores of the teacher's layers, (T, units, C), and what the projector makes of them."""
-        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers] * self.scale
+        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
+        if self.options.annealing > 1:
+            teacher = teacher * self.scale
         return teacher, self.projector(student, teacher)
 
     def _count(self, layers: int) -> int:
