@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ukd_core.run.speed import BATCH
 from ukd_core.run.table import text_table
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from ukd_core.run.verdict.judged import Model, Verdict
 
 NOTHING = "-"
+COST = ("", "model", "parameters", "MB", "p50 ms", "p95 ms", "texts/s", "speed-up")
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -21,7 +23,7 @@ def verdict_text(verdict: Verdict) -> str:
     quality = text_table(
         f"quality{where}", ["", "model", verdict.metric, "95 % interval", "kept", "agrees", "ECE", "NLL",
                             "student minus it"], map(_quality, verdict.models), range(2, 9))
-    cost = text_table(_cost_title(verdict), ["", "model", "parameters", "MB", "p50 ms", "p95 ms", "texts/s", "speed-up"],
+    cost = text_table(_cost_title(verdict), COST,
                       [row for model in verdict.models for row in _cost(model)], range(2, 8))
     return "\n".join([quality, "", cost, "", *verdict.sentences])
 
@@ -53,7 +55,7 @@ def _cost_title(verdict: Verdict) -> str:
     speed = verdict.student.speed
     if speed is None:
         return "cost: speed was not measured"
-    return (f"cost: one text alone and batches of 32 on this CPU, {speed.threads} "
+    return (f"cost: one text alone and batches of {BATCH} on this CPU, {speed.threads} "
             f"{'thread' if speed.threads == 1 else 'threads'}, from text to answer")
 
 

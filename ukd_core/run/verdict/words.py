@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ukd_core.run.baseline import METHOD
 from ukd_core.run.speed import BATCH
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _cost(teacher: Model, student: Model) -> str:
 
 def _distillation(verdict: Verdict) -> str:
     """Whether it was worth distilling."""
-    if verdict.method == "none":
+    if verdict.method == METHOD:
         return "The student learned from labels alone: there was no distillation to judge."
     found = verdict.difference
     if found is None:
