@@ -17,7 +17,7 @@ def suggest(data: Annotated[str, typer.Option(help="As for distill; labels may b
                                 ] = None,
             batch: Annotated[int, typer.Option(min=1, help="Texts that are answered at once when latency is "
                                                            "measured.")] = 1,
-            threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; default: as PyTorch has them.")] = None,
+            threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; default: PyTorch's.")] = None,
             max_length: Annotated[int, typer.Option(min=3, help="Longest input in tokens.")] = 128,
             text_columns: Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")] = None,
             label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,

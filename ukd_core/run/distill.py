@@ -289,6 +289,6 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     metrics["student"]["bytes"] = folder_bytes(folder / "student")
     if speed:
         metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
-                            recipe.max_length)
+                            recipe.max_length, pick_device(recipe.device).type)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

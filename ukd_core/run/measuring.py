@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ukd_core.run.forward import classify
 from ukd_core.run.rows import TokenizedRows
-from ukd_core.run.speed import Answer, measure_speed
+from ukd_core.run.speed import Answer, Speed, measure_speed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from ukd_core.layer_source import LayerSource
     from ukd_core.run.data import TaskData
@@ -28,7 +28,7 @@ TEXTS = 512
 
 def answering(source: LayerSource, max_length: int) -> Answer:
     """A model as its user has it: from texts to scores, tokenizing included; waits for a GPU."""
-    def answer(texts: Sequence[str], pairs: Sequence[str] | None) -> torch.Tensor:
+    def answer(texts: Sequence[str], pairs: Sequence[str] | None) -> Tensor:
         return classify(source, TokenizedRows.of(source, texts, pairs, max_length))
 
     return answer
@@ -42,26 +42,32 @@ def real_texts(data: TaskData) -> tuple[list[str], list[str] | None]:
     return part["text"][:], part["pair"][:] if data.pairs else None
 
 
-def measured(sources: Mapping[str, LayerSource], data: TaskData, max_length: int) -> dict[str, Any]:
-    """Speeds for metrics.json: ``speed`` on the CPU and, where there is a GPU, ``speed_cuda``, by the role of a model.
+def timed(answer: Answer, texts: Sequence[str], pairs: Sequence[str] | None, *, device: str = "cpu",
+          at_once: int = 1) -> Speed:
+    """`measure_speed` for as long as everything is measured here."""
+    return measure_speed(answer, texts, pairs, seconds=SECONDS, device=device, at_once=at_once)
+
+
+def measured(sources: Mapping[str, LayerSource], data: TaskData, max_length: int, device: str) -> dict[str, Any]:
+    """Speeds for metrics.json: ``speed`` on the CPU and, of a run on a GPU, ``speed_cuda``, by the role of a model.
 
     Args:
         sources: Models by role; they are on the CPU before and after.
         data: Gives the texts.
         max_length: Longest input in tokens.
+        device: Type of the run's device.
     """
     texts, pairs = real_texts(data)
 
-    def on(device: str) -> dict[str, Any]:
+    def on(place: str) -> dict[str, Any]:
         found = {}
         for role, source in sources.items():
-            source.to(device)
-            speed = measure_speed(answering(source, max_length), texts, pairs, seconds=SECONDS, device=device)
-            found[role] = dataclasses.asdict(speed)
+            answer = answering(source.to(place), max_length)
+            found[role] = dataclasses.asdict(timed(answer, texts, pairs, device=place))
             source.cpu()
         return found
 
-    return {"speed": on("cpu"), **({"speed_cuda": on("cuda")} if torch.cuda.is_available() else {})}
+    return {"speed": on("cpu"), **({"speed_cuda": on("cuda")} if device == "cuda" else {})}
 
 
 def folder_bytes(folder: Path) -> int:

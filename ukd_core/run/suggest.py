@@ -14,9 +14,9 @@ import torch
 from ukd_core.errors import InputError, UKDError
 from ukd_core.layer_source import BuildContext
 from ukd_core.run.data import RawData, TaskData, read_data
-from ukd_core.run.measuring import SECONDS, answering, real_texts, stored_bytes
+from ukd_core.run.measuring import answering, real_texts, stored_bytes, timed
 from ukd_core.run.sources import plan_source
-from ukd_core.run.speed import BATCH, Speed, measure_speed
+from ukd_core.run.speed import BATCH, Speed
 from ukd_core.run.table import text_table
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Measure:
 
     def __call__(self, spec: str, source: LayerSource) -> Candidate:
         answer = answering(source.cpu().eval(), self.max_length)
-        speed = measure_speed(answer, *self.texts, seconds=SECONDS, at_once=self.batch)
+        speed = timed(answer, *self.texts, at_once=self.batch)
         return Candidate(spec, source.name, source.num_parameters, stored_bytes(source), speed,
                          speed.p95_ms <= self.latency_ms)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_union
 
 from ukd_core.run.alternatives.linear import fit_linear
 from ukd_core.run.alternatives.task import Fitted, NotServed, Task, joined
@@ -23,18 +23,20 @@ def fit(task: Task) -> Fitted:
     Raises:
         NotServed: the texts hold nothing that counts as a word, or the space is of a kind of its own.
     """
-    union = make_union(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b"),
-                       TfidfVectorizer(sublinear_tf=True, ngram_range=(2, 4), analyzer="char_wb"))
+    parts = (TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b"),
+             TfidfVectorizer(sublinear_tf=True, ngram_range=(2, 4), analyzer="char_wb"))
+    rows = joined(task.texts, task.pairs)
     try:
-        features = union.fit_transform(joined(task.texts, task.pairs))
+        features = hstack([part.fit_transform(rows) for part in parts], format="csr")
     except ValueError as error:  # scikit-learn's word for texts without any word
         raise NotServed(f"scikit-learn says: {str(error).rstrip('.')}") from error
-    linear = fit_linear(features.tocsr(), task.labels, task.space, task.seed)
+    linear = fit_linear(features, task.labels, task.space, task.seed)
 
     def answer(texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
-        return linear(union.transform(joined(texts, pairs)))
+        rows = joined(texts, pairs)
+        return linear(hstack([part.transform(rows) for part in parts], format="csr"))
 
-    return Fitted(answer, _stored(union) + _stored(linear), linear.parameters)
+    return Fitted(answer, sum(map(_stored, (*parts, linear))), linear.parameters)
 
 
 def _stored(part: Any) -> int:

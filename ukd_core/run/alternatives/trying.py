@@ -18,10 +18,9 @@ from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.run.alternatives.task import Alternative, Fitted, NotServed, Task
 from ukd_core.run.distill import Plan, make_plan
 from ukd_core.run.files import write_text
-from ukd_core.run.measuring import SECONDS, real_texts
+from ukd_core.run.measuring import real_texts, timed
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
-from ukd_core.run.speed import measure_speed
 from ukd_core.run.teacher import ready_teacher
 from ukd_core.run.verdict.judged import Model
 from ukd_core.run.verdict.judging import ALTERNATIVES as FILE
@@ -39,9 +38,9 @@ def _at(module: str) -> Any:
 
 
 ALTERNATIVES = {each.name: each for each in (
-    Alternative("tfidf", "TF-IDF + linear model", _at("tfidf")),
-    Alternative("fasttext", "fastText supervised", _at("fasttext_supervised")),
-    Alternative("model2vec", "model2vec table of the teacher + linear model", _at("static_table")),
+    Alternative("tfidf", "TF-IDF + logistic regression", _at("tfidf")),
+    Alternative("fasttext", "fastText", _at("fasttext_supervised")),
+    Alternative("model2vec", "model2vec + logistic regression", _at("static_table")),
 )}
 """By the name on the command line."""
 
@@ -124,8 +123,7 @@ def _tried(run: StoredRun, plan: Plan, task: Task, alternative: Alternative) -> 
     except NotServed as reason:
         return dataclasses.replace(model, note=str(reason))
     model = dataclasses.replace(model, fit_seconds=time.perf_counter() - start, parameters=fitted.parameters,
-                                bytes=fitted.bytes,
-                                speed=measure_speed(fitted.answer, *real_texts(plan.data), seconds=SECONDS))
+                                bytes=fitted.bytes, speed=timed(fitted.answer, *real_texts(plan.data)))
     return model if run.split is None else dataclasses.replace(model, **_scores(run, plan, fitted, run.split))
 
 

@@ -20,9 +20,8 @@ def verdict_text(verdict: Verdict) -> str:
     """Quality, cost, words; called by ``ukd distill`` and ``ukd verdict``."""
     where = "" if verdict.split is None else (f": {verdict.labelled_rows:,} of {verdict.rows:,} {verdict.split} rows "
                                               "have labels")
-    quality = text_table(
-        f"quality{where}", ["", "model", verdict.metric, "95 % interval", "kept", "agrees", "ECE", "NLL",
-                            "student minus it"], map(_quality, verdict.models), range(2, 9))
+    header = ["", verdict.metric, "95 % interval", "kept", "agrees", "ECE", "NLL", "student minus it"]
+    quality = text_table(f"quality{where}", header, map(_quality, verdict.models), range(1, 8))
     cost = text_table(_cost_title(verdict), COST,
                       [row for model in verdict.models for row in _cost(model)], range(2, 8))
     return "\n".join([quality, "", cost, "", *verdict.sentences])
@@ -30,7 +29,8 @@ def verdict_text(verdict: Verdict) -> str:
 
 def _quality(model: Model) -> list[str]:
     score, over = model.quality, model.over
-    return [model.role, model.name, NOTHING if score is None else f"{score.mean:.4f}",
+    who = {"baseline": "baseline: labels alone", "alternative": model.name}.get(model.role, model.role)
+    return [who, NOTHING if score is None else f"{score.mean:.4f}",
             NOTHING if score is None else f"{score.low:.4f} to {score.high:.4f}",
             NOTHING if model.kept is None else f"{model.kept:.1%}", _number(model.agreement), _number(model.ece),
             _number(model.nll), NOTHING if over is None else f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]"]

@@ -54,10 +54,11 @@ def _distillation(verdict: Verdict) -> str:
         return "Whether distillation helped: " + (
             "cannot tell, no row with a label was held out." if verdict.baseline else
             "cannot tell without --with-baseline, which trains the same student on labels alone, at equal steps.")
-    said = {"helped": "Distillation helped", "hurt": "Distillation hurt",
-            "did not help": "Distillation did not help beyond what these rows can prove"}[verdict.outcome]
-    return (f"{said}: {verdict.metric} {_interval(found)} over the same student trained on labels alone, on "
-            f"{verdict.labelled_rows:,} {verdict.split} rows. This is one seed; ukd compare runs several.")
+    said, so = {"helped": ("helped", ""), "hurt": ("hurt", ""),
+                "did not help": ("did not help", "; the interval holds 0, so these rows prove no difference")
+                }[verdict.outcome]
+    return (f"Distillation {said}: {verdict.metric} {_interval(found)} against the same student trained on labels alone, "
+            f"on {verdict.labelled_rows:,} {verdict.split} rows{so}. This is one seed; ukd compare runs several.")
 
 
 def _alternative(verdict: Verdict, model: Model) -> str:
