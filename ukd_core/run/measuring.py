@@ -79,4 +79,4 @@ def stored_bytes(source: LayerSource) -> int:
     """What a model takes once it is saved: its weights, each counted once, and its tokenizer."""
     weights = {each.data_ptr(): each.numel() * each.element_size() for each in source.model.state_dict().values()}
     tokenizer = source.tokenizer.backend_tokenizer.to_str() if source.tokenizer.is_fast else ""
-    return sum(weights.values()) + len(tokenizer.encode())
+    return int(sum(weights.values())) + len(tokenizer.encode())

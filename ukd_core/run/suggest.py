@@ -74,7 +74,8 @@ class Suggestion:
         title = (f"p50 and p95 of {at_once}, texts/s in batches of {BATCH}: CPU, {threads}, at most {self.max_length} "
                  "tokens, from text to answer")
         header = ["student", "parameters", "MB", "p50 ms", "p95 ms", "texts/s", f"p95 ≤ {self.latency_ms:g} ms"]
-        return "\n".join([text_table(title, header, map(_cells, shown), range(1, 6)), "", *self._next(data, teacher)])
+        table = text_table("", header, map(_cells, shown), range(1, 6))
+        return "\n".join([title, table, *self._next(data, teacher)])
 
     def _next(self, data: str, teacher: str | None) -> Iterator[str]:
         fitting = [each for each in self.candidates if each.fits]

@@ -20,20 +20,20 @@ def verdict_text(verdict: Verdict) -> str:
     """Quality, cost, words; called by ``ukd distill`` and ``ukd verdict``."""
     where = "" if verdict.split is None else (f": {verdict.labelled_rows:,} of {verdict.rows:,} {verdict.split} rows "
                                               "have labels")
-    header = ["", verdict.metric, "95 % interval", "kept", "agrees", "ECE", "NLL", "student minus it"]
-    quality = text_table(f"quality{where}", header, map(_quality, verdict.models), range(1, 8))
-    cost = text_table(_cost_title(verdict), COST,
+    header = ["", verdict.metric, "95 % interval", "kept", "agree", "ECE", "NLL", "student minus it"]
+    quality = text_table("", header, map(_quality, verdict.models), range(1, 8))
+    cost = text_table("", COST,
                       [row for model in verdict.models for row in _cost(model)], range(2, 8))
-    return "\n".join([quality, "", cost, "", *verdict.sentences])
+    return "\n".join([f"quality{where}", quality, _cost_title(verdict), cost, *verdict.sentences])
 
 
 def _quality(model: Model) -> list[str]:
     score, over = model.quality, model.over
     who = {"baseline": "baseline: labels alone", "alternative": model.name}.get(model.role, model.role)
     return [who, NOTHING if score is None else f"{score.mean:.4f}",
-            NOTHING if score is None else f"{score.low:.4f} to {score.high:.4f}",
+            NOTHING if score is None else f"{score.low:.3f} to {score.high:.3f}",
             NOTHING if model.kept is None else f"{model.kept:.1%}", _number(model.agreement), _number(model.ece),
-            _number(model.nll), NOTHING if over is None else f"{over.mean:+.4f} [{over.low:+.4f}, {over.high:+.4f}]"]
+            _number(model.nll), NOTHING if over is None else f"{over.mean:+.3f} [{over.low:+.3f}, {over.high:+.3f}]"]
 
 
 def _cost(model: Model) -> Iterator[list[str]]:
@@ -60,4 +60,4 @@ def _cost_title(verdict: Verdict) -> str:
 
 
 def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4f}"
+    return NOTHING if value is None else f"{value:.3f}"
