@@ -144,7 +144,7 @@ def test_what_cannot_be_served_is_said(registry, monkeypatch, teacher):
         "the teacher shows no token states to make a table of")
     monkeypatch.setitem(sys.modules, "model2vec", None)
     assert why("model2vec", task_of(space, oil(), teacher=teacher)) == (
-        "model2vec is not installed (pip install model2vec)")
+        "model2vec is not installed (pip install 'ukd[alternatives]')")
 
 
 @pytest.mark.parametrize(("given", "text"), [

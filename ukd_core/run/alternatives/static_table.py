@@ -33,7 +33,7 @@ def fit(task: Task) -> Fitted:
     try:
         from model2vec import StaticModel
     except ImportError as error:
-        raise NotServed("model2vec is not installed (pip install model2vec)") from error
+        raise NotServed("model2vec is not installed (pip install 'ukd[alternatives]')") from error
     source = task.teacher()
     if not source.tokens_available or not source.tokenizer.is_fast:
         raise NotServed("the teacher shows no token states to make a table of")
