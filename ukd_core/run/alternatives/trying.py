@@ -104,7 +104,7 @@ def labelled_task(plan: Plan, reporter: Reporter) -> Task:
 
     @cache
     def teacher() -> LayerSource:
-        found = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, Processes(recipe.device),
+        found = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, Processes(recipe.device, alone=True),
                               reporter)
         return found.source.cpu().eval()
 
