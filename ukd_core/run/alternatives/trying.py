@@ -104,8 +104,8 @@ def labelled_task(plan: Plan, reporter: Reporter) -> Task:
 
     @cache
     def teacher() -> LayerSource:
-        found = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, Processes(recipe.device, alone=True),
-                              reporter)
+        alone = Processes(recipe.device, alone=True)
+        found = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, alone, reporter)
         return found.source.cpu().eval()
 
     return Task(part["text"][:], part["pair"][:] if plan.data.pairs else None, plan.data.labels("train")[rows].numpy(),

@@ -57,8 +57,9 @@ def _distillation(verdict: Verdict) -> str:
     said, so = {"helped": ("helped", ""), "hurt": ("hurt", ""),
                 "did not help": ("did not help", "; the interval holds 0, so these rows prove no difference")
                 }[verdict.outcome]
+    rows = f"{verdict.labelled_rows:,} {verdict.split} rows"
     return (f"Distillation {said}: {verdict.metric} {_interval(found)} against the same student trained on labels "
-            f"alone, on {verdict.labelled_rows:,} {verdict.split} rows{so}. This is one seed; ukd compare runs several.")
+            f"alone, on {rows}{so}. This is one seed; ukd compare runs several.")
 
 
 def _alternative(verdict: Verdict, model: Model) -> str:
