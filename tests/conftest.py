@@ -41,6 +41,12 @@ def same_random_numbers() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speed is measured in the fewest calls: no test is about how fast this machine is."""
+    monkeypatch.setattr("ukd_core.run.measuring.SECONDS", 0.0)
+
+
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     """What is installed here: the shipped plug-ins, and strangers' where there are any."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ukd_core.commands import catalogue, kept, report, stored, training
+from ukd_core.commands import catalogue, judging, kept, report, stored, suggesting, training
 from ukd_core.errors import UKDError
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
@@ -22,6 +22,8 @@ def _made_app() -> typer.Typer:
                        help="Distil any text encoder into any other, matched layer by layer in the output space.")
     made.command("distill")(training.distill)
     made.command("compare")(training.compare)
+    made.command("verdict")(judging.verdict)
+    made.command("suggest")(suggesting.suggest)
     made.command("eval")(stored.evaluate)
     made.command("predict")(stored.predict)
     made.command("report")(report.report)

@@ -68,4 +68,4 @@ def test_killed_while_the_student_is_trained(start: Start, undisturbed: Path, tm
     finished(start(folder, "--resume"))
     assert weights(folder) == weights(undisturbed)
     assert sorted(path.name for path in (folder / "run").iterdir()) == [
-        "answers.safetensors", "layers.jsonl", "log.jsonl", "metrics.json", "recipe.yaml", "student"]
+        "answers.safetensors", "layers.jsonl", "log.jsonl", "metrics.json", "recipe.yaml", "student", "verdict.json"]

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from ukd_core.commands.judging import Alternatives
 from ukd_core.commands.options import Cache, Plugins, cache_of, fixed_option, registry_of, with_recipe_options
 from ukd_core.errors import InputError
 
 
-def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, **options: Any) -> None:
+def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, with_baseline: bool,
+             no_speed: bool, alternatives: str | None, **options: Any) -> None:
     """Teach a student: read the data, make the teacher ready, ask it once, train the student, write a run folder.
 
     Every option is also a key of a YAML recipe; options win over the recipe.
@@ -33,10 +35,32 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[
     from ukd_core.run.distill import distill
     from ukd_core.run.processes import Processes
     from ukd_core.run.table import run_table
-    metrics = distill(made, overwrite=overwrite, resume=resume)
+    asked = _asked_alternatives(alternatives)
+    metrics = distill(made, overwrite=overwrite, resume=resume, speed=not no_speed, baseline=with_baseline)
     if Processes(made.device).is_main:
         typer.echo(run_table(metrics, made.output))
+        _judge(made.output, asked)
         typer.echo(f"report: ukd report {shlex.quote(made.output)}")
+
+
+def _asked_alternatives(text: str | None) -> tuple[str, ...]:
+    """The names, checked before anything else is done."""
+    if text is None:
+        return ()
+    from ukd_core.run.alternatives import chosen
+    return chosen(text)
+
+
+def _judge(output: str, alternatives: tuple[str, ...]) -> None:
+    """End a run with its verdict; one without its answers, from elsewhere, has none."""
+    from ukd_core.run.verdict import write_verdict
+    from ukd_core.run.verdict.stored import is_finished
+    from ukd_core.run.verdict.table import verdict_text
+    if alternatives:
+        from ukd_core.run.alternatives import try_alternatives
+        try_alternatives(output, alternatives)
+    if is_finished(Path(output)):
+        typer.echo("\n" + verdict_text(write_verdict(output)))
 
 
 def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
@@ -69,6 +93,11 @@ DISTILL_OPTIONS = (
                  False),
     fixed_option("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder "
                                                                          "holds.")], False),
+    fixed_option("with_baseline", Annotated[bool, typer.Option(
+        "--with-baseline", help="Train the same student on labels alone as well: did distillation help?")], False),
+    fixed_option("alternatives", Alternatives, None),
+    fixed_option("no_speed", Annotated[bool, typer.Option(
+        "--no-speed", help="Do not measure at the end how fast teacher and student answer.")], False),
     fixed_option("plugin", Plugins, None))
 COMPARE_OPTIONS = (
     fixed_option("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),

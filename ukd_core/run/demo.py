@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+import torch
 
+from ukd_core.run.alternatives import ALTERNATIVES, labelled_task
 from ukd_core.run.answer import load_classifier, texts_per_second
-from ukd_core.run.data import TaskData
-from ukd_core.run.distill import completed, make_plan
+from ukd_core.run.distill import Plan, completed, make_plan
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table
+from ukd_core.run.trainer import evaluate_scores
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -46,7 +45,7 @@ def demo(folder: Path, cache: Path) -> str:
     reporter = Reporter()
     start = time.perf_counter()
     plan = make_plan(_recipe(folder / "unused", "bilstm", "none", cache))
-    rows = [_baseline_row(plan.data)]
+    rows = [_baseline_row(plan)]
     runs: dict[tuple[str, str], dict[str, Any]] = {}
     for student in STUDENTS:
         for method in METHODS:
@@ -71,20 +70,16 @@ def _recipe(output: Path, student: str, method: str, cache: Path) -> Recipe:
     return Recipe.make({**SETTINGS, **STUDENTS[student], "method": method, "output": str(output), "cache": str(cache)})
 
 
-def _baseline_row(data: TaskData) -> list[str]:
+def _baseline_row(plan: Plan) -> list[str]:
     """TF-IDF and logistic regression on the same labels: what a user would try first."""
-    train, test = data.splits["train"], data.splits["test"]
-    labelled = [(text, label) for text, label in zip(train["text"][:], train["label"][:], strict=True)
-                if label != data.space.missing]
-    model = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
-                          LogisticRegression(C=10, max_iter=1000))
-    model.fit(*zip(*labelled, strict=True))
-    texts = test["text"][:]
+    data = plan.data
+    model = ALTERNATIVES["tfidf"].fit(labelled_task(plan, Reporter(quiet=True)))
+    texts = data.splits["test"]["text"][:]
     start = time.perf_counter()
-    accuracy = model.score(texts, test["label"][:])
+    scores = model.answer(texts, None)
     speed = len(texts) / (time.perf_counter() - start)
-    return ["TF-IDF + logistic regression", "labels alone", f"{accuracy:.4f}", f"{model[-1].coef_.size:,}",
-            f"{speed:,.0f}"]
+    accuracy = evaluate_scores(torch.from_numpy(scores), data.labels("test"), data.space)["accuracy"]
+    return ["TF-IDF + logistic regression", "labels alone", f"{accuracy:.4f}", f"{model.parameters:,}", f"{speed:,.0f}"]
 
 
 def _teacher_row(metrics: Mapping[str, Any], source: LayerSource, texts: list[str]) -> list[str]:

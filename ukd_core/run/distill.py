@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.plugins import Registry, load_registry
 from ukd_core.run.assistants import Link, check_default_chain, taught_chain
+from ukd_core.run.baseline import baseline_recipe, check_distils, check_labels
 from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
 from ukd_core.run.combination import find_method
 from ukd_core.run.data import TaskData, encode_data, read_data
@@ -27,6 +28,7 @@ from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
 from ukd_core.run.live import LiveTeacher, check_shown, runs_live, same_rows
+from ukd_core.run.measuring import folder_bytes, measured, stored_bytes
 from ukd_core.run.mixture import check_mixture, mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
@@ -44,9 +46,6 @@ from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
 from ukd_core.run.sources import SourcePlan, plan_source
 from ukd_core.run.teacher import read_teacher, ready_teacher, taken_labels
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Plan:
     """Keep the teacher's hidden states in the cache though this run does not need them."""
 
 
-def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
-            keep_states: bool = False, reporter: Reporter | None = None) -> dict[str, Any]:
+def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, keep_states: bool = False,
+            reporter: Reporter | None = None, speed: bool = True, baseline: bool = False) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
     The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``,
@@ -84,6 +83,10 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
         resume: Continue it from its last checkpoint; a finished run is returned as it is.
         keep_states: Keep the teacher's hidden states in the cache as well, for later runs whose methods need them.
         reporter: Where progress goes; standard error by default.
+        speed: Measure at the end how fast teacher and student answer; not while other processes use the machine.
+        baseline: Train the same student on labels alone as well, with the same seed and steps, into ``baseline/``
+            within the run folder; `ukd_core.run.verdict` says what the difference is. A resumed run goes on with a
+            baseline that was begun.
 
     Returns:
         What ``metrics.json`` holds.
@@ -93,11 +96,27 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     """
     processes = Processes(recipe.device)
     reporter = reporter or processes.reporter()
+    if baseline:
+        check_distils(recipe)
     claim_output(Path(recipe.output), recipe, overwrite=overwrite, resume=resume)
+    other = baseline_recipe(recipe)
+    baseline = baseline or (resume and (Path(other.output) / "recipe.yaml").is_file())
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
-        return metrics
-    plan = replace(make_plan(recipe), keep_states=keep_states)
+    else:
+        plan = replace(make_plan(recipe), keep_states=keep_states)
+        if baseline:
+            check_labels(plan.data)
+        metrics = _distilled(plan, processes, reporter, overwrite=overwrite, speed=speed)
+    if baseline:
+        reporter.say("baseline: the same student, trained on labels alone")
+        completed(other, reporter)
+    return metrics
+
+
+def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrite: bool, speed: bool) -> dict[str, Any]:
+    """A run whose input is checked: from the teacher's answers to what ``metrics.json`` holds."""
+    recipe = plan.recipe
     check_tokens(plan)
     chain, answers = ask_teachers(plan, processes, reporter)
     set_seed(recipe.seed)
@@ -114,20 +133,24 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False,
     seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
     metrics = run_metrics(plan, chain, training, logits, seconds)
     if processes.is_main:
-        _finish(training, chain[0].answers, logits, metrics)
+        _finish(training, chain[0], logits, metrics, speed=speed)
     processes.wait()
     return metrics
 
 
 def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) -> dict[str, Any]:
-    """The metrics of a run: read where it is complete, resumed where it was begun, replaced where it was another."""
+    """The metrics of a run: read where it is complete, resumed where it was begun, replaced where it was another.
+
+    One of several runs: its models' speed is not measured.
+    """
     folder = Path(recipe.output)
     begun = (folder / "recipe.yaml").is_file()
     same = begun and Recipe.read(folder / "recipe.yaml").written() == recipe.written()
     if same and (metrics := finished_metrics(folder)):
         reporter.say(f"{folder}: reused, it was complete")
         return metrics
-    return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, reporter=reporter)
+    return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, reporter=reporter,
+                   speed=False)
 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
@@ -250,18 +273,23 @@ def _make_head(plan: Plan) -> Any:
     return lambda width: kind(width, size)
 
 
-def _finish(training: Training, answers: TeacherAnswers, logits: Mapping[str, Tensor], metrics: Mapping[str, Any]
-            ) -> None:
+def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], metrics: dict[str, Any], *,
+            speed: bool) -> None:
     """Write the student and both sides' scores, then the metrics that make the run complete; drop the checkpoints."""
-    folder = training.folder
-    training.source.tokenizer.model_max_length = training.recipe.max_length
+    folder, recipe = training.folder, training.recipe
+    training.source.tokenizer.model_max_length = recipe.max_length
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
     kept: dict[str, Tensor] = {}
     for split, scores in logits.items():
-        kept |= {f"{split}.student": scores, f"{split}.teacher": answers.scores(split).whole()[:, -1].contiguous(),
-                 f"{split}.labels": training.data.labels(split)}
+        given = teacher.answers.scores(split).whole()[:, -1].contiguous()
+        kept |= {f"{split}.student": scores, f"{split}.teacher": given, f"{split}.labels": training.data.labels(split)}
     save_file(kept, folder / "answers.safetensors")
+    metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
+    metrics["student"]["bytes"] = folder_bytes(folder / "student")
+    if speed:
+        metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
+                            recipe.max_length, pick_device(recipe.device).type)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -23,10 +23,11 @@ class Processes:
 
     Args:
         device: Where the models run, as in the recipe.
+        alone: This process does something by itself, while the others wait or have ended.
     """
 
-    def __init__(self, device: str = "auto") -> None:
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+    def __init__(self, device: str = "auto", *, alone: bool = False) -> None:
+        self.count = 1 if alone else int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0")) if self.count > 1 else 0
         self._state = None
         if self.count > 1:

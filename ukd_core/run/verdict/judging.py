@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ukd_core.run.baseline import FOLDER, METHOD
 from ukd_core.run.compare.bootstrap import Interval
 from ukd_core.run.files import write_text
 from ukd_core.run.verdict.calibration import calibration
-from ukd_core.run.verdict.judged import Model, Outcome, Role, Verdict, model_of, speed_of
+from ukd_core.run.verdict.judged import Model, Outcome, Verdict, model_of, speed_of
 from ukd_core.run.verdict.quick_metrics import Judge
-from ukd_core.run.verdict.stored import BASELINE, StoredRun, is_finished
+from ukd_core.run.verdict.stored import StoredRun, is_finished
 from ukd_core.run.verdict.words import sentences
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 ALTERNATIVES = "alternatives.json"
 """File within a run folder: what a user would pick instead, as `ukd_core.run.alternatives` found it."""
-NO_BASELINE = "none"
-"""The method that has no distillation to judge."""
 
 
 def verdict_of(folder: str | Path) -> Verdict:
@@ -67,8 +66,8 @@ def _models(run: StoredRun) -> Iterator[Model]:
                       speed=speed_of(speed.get(role)),
                       speed_cuda=speed_of(run.metrics.get("speed_cuda", {}).get(role)))
         yield model if split is None else _scored(run, split, model, run.answers[f"{split}.{role}"])
-    if run.metrics["method"] != NO_BASELINE and is_finished(run.folder / BASELINE):
-        yield from _baseline(run, StoredRun.read(run.folder / BASELINE))
+    if run.metrics["method"] != METHOD and is_finished(run.folder / FOLDER):
+        yield from _baseline(run, StoredRun.read(run.folder / FOLDER))
     kept = run.folder / ALTERNATIVES
     if kept.is_file():
         yield from map(model_of, json.loads(kept.read_text(encoding="utf-8"))["models"])

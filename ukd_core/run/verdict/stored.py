@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
 
 ANSWERS = "answers.safetensors"
-BASELINE = "baseline"
-"""Folder within a run folder: the same student, trained on labels alone."""
 
 
 def is_finished(folder: Path) -> bool:
@@ -51,8 +49,8 @@ class StoredRun:
         """
         place = Path(folder)
         if not is_finished(place):
-            raise InputError(f"run '{folder}'", f"expected a finished run with recipe.yaml, metrics.json and {ANSWERS}, "
-                                                f"got a folder without", "Name the --output of a run that has ended.")
+            raise InputError(f"run '{folder}'", "expected a finished run (recipe.yaml, metrics.json and "
+                                                f"{ANSWERS}), got a folder without", "Name the --output of a run.")
         recipe = Recipe.read(place / "recipe.yaml")
         metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
         registry = load_registry(recipe.plugins, recipe.plugin_folder)

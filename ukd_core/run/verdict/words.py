@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ukd_core.run.baseline import METHOD
 from ukd_core.run.speed import BATCH
 
 if TYPE_CHECKING:
@@ -46,17 +47,19 @@ def _cost(teacher: Model, student: Model) -> str:
 
 def _distillation(verdict: Verdict) -> str:
     """Whether it was worth distilling."""
-    if verdict.method == "none":
+    if verdict.method == METHOD:
         return "The student learned from labels alone: there was no distillation to judge."
     found = verdict.difference
     if found is None:
         return "Whether distillation helped: " + (
             "cannot tell, no row with a label was held out." if verdict.baseline else
             "cannot tell without --with-baseline, which trains the same student on labels alone, at equal steps.")
-    said = {"helped": "Distillation helped", "hurt": "Distillation hurt",
-            "did not help": "Distillation did not help beyond what these rows can prove"}[verdict.outcome]
-    return (f"{said}: {verdict.metric} {_interval(found)} over the same student trained on labels alone, on "
-            f"{verdict.labelled_rows:,} {verdict.split} rows. This is one seed; ukd compare runs several.")
+    said, so = {"helped": ("helped", ""), "hurt": ("hurt", ""),
+                "did not help": ("did not help", "; the interval holds 0, so these rows prove no difference")
+                }[verdict.outcome]
+    rows = f"{verdict.labelled_rows:,} {verdict.split} rows"
+    return (f"Distillation {said}: {verdict.metric} {_interval(found)} against the same student trained on labels "
+            f"alone, on {rows}{so}. This is one seed; ukd compare runs several.")
 
 
 def _alternative(verdict: Verdict, model: Model) -> str:
