@@ -126,7 +126,7 @@ def summary(view: TermView, labels: Tensor, space: OutputSpace) -> dict[str, Any
         `rows`; `student`, the space's metric of each student layer on labelled rows; `weights`, S × T, the mean over
         rows; `by_class`, the same over the labelled rows of each class that has some. None where there is nothing.
     """
-    known = evaluate_scores(view.scores[0], labels, space) if view.scores is not None else {}
+    known = bool(space.is_labelled(labels).any())
     return {
         "rows": len(labels), "metric": space.metric,
         "student": None if view.scores is None or not known else [
