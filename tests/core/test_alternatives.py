@@ -26,14 +26,12 @@ def space_of(registry, kind: str = "classes", labels: Any = ("grain", "oil")):
 
 
 def task_of(space, labels, texts=TEXTS, pairs=None, teacher=None) -> Task:
-    def none():
-        raise RuntimeError("this alternative needs no teacher")
+    def given() -> Teacher:
+        if teacher is None:
+            raise RuntimeError("this alternative needs no teacher")
+        return Teacher(teacher, probe=False)
 
-    return Task(texts, pairs, np.asarray(labels), space, 0, 32, (lambda: Teacher(teacher, probe=False)) if teacher else none)
-
-
-def oil(texts=TEXTS) -> list[int]:
-    return [int("oil" in text) for text in texts]
+    return Task(texts, pairs, np.asarray(labels), space, 0, 32, given)
 
 
 @pytest.fixture
