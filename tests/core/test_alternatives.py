@@ -34,6 +34,10 @@ def task_of(space, labels, texts=TEXTS, pairs=None, teacher=None) -> Task:
     return Task(texts, pairs, np.asarray(labels), space, 0, 32, given)
 
 
+def oil(texts=TEXTS) -> list[int]:
+    return [int("oil" in text) for text in texts]
+
+
 @pytest.fixture
 def teacher(registry):
     """A tiny encoder over words."""
