@@ -14,6 +14,7 @@ from ukd_core import BuildContext
 from ukd_core.run.alternatives import ALTERNATIVES, Task
 from ukd_core.run.alternatives.static_table import SIF, static_table
 from ukd_core.run.alternatives.task import NotServed
+from ukd_core.run.teacher import Teacher
 
 OIL, GRAIN = ("oil rose today", "crude oil prices", "the oil price fell"), ("wheat and corn", "a good corn harvest",
                                                                           "wheat prices rose")
@@ -25,10 +26,12 @@ def space_of(registry, kind: str = "classes", labels: Any = ("grain", "oil")):
 
 
 def task_of(space, labels, texts=TEXTS, pairs=None, teacher=None) -> Task:
-    def none():
-        raise RuntimeError("this alternative needs no teacher")
+    def given() -> Teacher:
+        if teacher is None:
+            raise RuntimeError("this alternative needs no teacher")
+        return Teacher(teacher, probe=False)
 
-    return Task(texts, pairs, np.asarray(labels), space, 0, 32, (lambda: teacher) if teacher else none)
+    return Task(texts, pairs, np.asarray(labels), space, 0, 32, given)
 
 
 def oil(texts=TEXTS) -> list[int]:

@@ -278,6 +278,9 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     """Write the student and both sides' scores, then the metrics that make the run complete; drop the checkpoints."""
     folder, recipe = training.folder, training.recipe
     training.source.tokenizer.model_max_length = recipe.max_length
+    if speed:
+        metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
+                            recipe.max_length, pick_device(recipe.device).type)
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
@@ -288,8 +291,5 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     save_file(kept, folder / "answers.safetensors")
     metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
     metrics["student"]["bytes"] = folder_bytes(folder / "student")
-    if speed:
-        metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
-                            recipe.max_length, pick_device(recipe.device).type)
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

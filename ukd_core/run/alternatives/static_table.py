@@ -34,7 +34,7 @@ def fit(task: Task) -> Fitted:
         from model2vec import StaticModel
     except ImportError as error:
         raise NotServed("model2vec is not installed (pip install 'ukd[alternatives]')") from error
-    source = task.teacher()
+    source = task.teacher().source
     if not source.tokens_available or not source.tokenizer.is_fast:
         raise NotServed("the teacher shows no token states to make a table of")
     table = static_table(source, task.max_length, task.seed)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ukd_core.layer_source import LayerSource
     from ukd_core.output_space import OutputSpace
+    from ukd_core.run.teacher import Teacher
 
 CLASSES, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
 """Values of `OutputSpace.problem_type`."""
@@ -34,7 +34,7 @@ class Task:
     seed: int
     max_length: int
     """Longest input of the teacher in tokens."""
-    teacher: Callable[[], LayerSource]
+    teacher: Callable[[], Teacher]
     """Gives the run's teacher, on the CPU, for alternatives that are made of it."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +21,12 @@ from ukd_core.run.files import write_text
 from ukd_core.run.measuring import real_texts, timed
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
-from ukd_core.run.teacher import ready_teacher
+from ukd_core.run.teacher import Teacher, ready_teacher
 from ukd_core.run.verdict.judged import Model
 from ukd_core.run.verdict.judging import ALTERNATIVES as FILE
 from ukd_core.run.verdict.judging import scores_of
 from ukd_core.run.verdict.stored import StoredRun
 from ukd_core.spec import nearest
-
-if TYPE_CHECKING:
-    from ukd_core.layer_source import LayerSource
 
 
 def _at(module: str) -> Any:
@@ -103,10 +100,11 @@ def labelled_task(plan: Plan, reporter: Reporter) -> Task:
     part = train.select(rows)
 
     @cache
-    def teacher() -> LayerSource:
+    def teacher() -> Teacher:
         alone = Processes(recipe.device, alone=True)
         found = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, alone, reporter)
-        return found.source.cpu().eval()
+        found.source.cpu().eval()
+        return found
 
     return Task(part["text"][:], part["pair"][:] if plan.data.pairs else None, plan.data.labels("train")[rows].numpy(),
                 plan.data.space, recipe.data_seed, recipe.max_length, teacher)
