@@ -1,0 +1,123 @@
+"""A classifier as an ONNX graph, in float32 or with 8-bit weights."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ukd_core.errors import InputError
+
+if TYPE_CHECKING:
+    from ukd_core.layer_source import LayerSource
+
+EXAMPLES = ("a text of a few words", "another one, longer than the first by a good many words")
+"""What the model is traced with: two rows of different lengths, one of them padded."""
+ONE_FILE = 1_500_000_000
+"""Bytes of weights up to which they lie in the graph's own file; protobuf ends at 2 GiB."""
+NOISY = ("root", "onnxscript", "onnx_ir", "torch.onnx", "torch.export", "onnxruntime.quantization")
+
+
+class Scores(nn.Module):
+    """A source as the exporter wants it: tensors in, scores out.
+
+    Args:
+        source: The classifier.
+        names: What the tensors are, in order.
+    """
+
+    def __init__(self, source: LayerSource, names: Sequence[str]) -> None:
+        super().__init__()
+        self.source = source
+        self.names = tuple(names)
+
+    def forward(self, *columns: Tensor) -> Tensor:
+        """Columns of shape (units, length), int64, to scores of shape (units, C), float32."""
+        logits: Tensor = self.source(dict(zip(self.names, columns, strict=True))).logits
+        return logits.float()
+
+
+def require(*packages: str) -> None:
+    """See that optional packages are there.
+
+    Raises:
+        InputError: one is not.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise InputError("ONNX", f"expected the package {package} to be installed, got no such package",
+                             "Install it with: pip install 'ukd[onnx]'.")
+
+
+def write_graph(source: LayerSource, file: Path, max_length: int) -> tuple[tuple[str, ...], int]:
+    """Trace the classifier and write it; any number of rows and any length up to the model's limit will do.
+
+    Args:
+        source: On the CPU; its training mode is restored.
+        file: The .onnx file.
+        max_length: Longest input in tokens.
+
+    Returns:
+        The names of the inputs, each of shape (units, length), int64; and the opset. The output is "scores", shape
+        (units, C), float32.
+    """
+    require("onnx", "onnxscript")
+    columns = source.pad(source.tokenize(EXAMPLES, max_length=max_length))
+    size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    training = source.training
+    source.eval()
+    try:
+        with _unheard(), torch.no_grad():
+            program = torch.onnx.export(
+                Scores(source, tuple(columns)), tuple(columns.values()), dynamo=True, verbose=False,
+                input_names=list(columns), output_names=["scores"], dynamic_shapes=(tuple(size for _ in columns),))
+    finally:
+        source.train(training)
+    graph = program.model.graph
+    for value in [value for value in graph.inputs if not value.uses()]:  # token_type_ids of a borrowed tokenizer
+        graph.inputs.remove(value)
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in source.parameters())
+    with _unheard():
+        program.save(str(file), external_data=weights > ONE_FILE)
+    return tuple(value.name for value in graph.inputs), int(program.model.opset_imports[""])
+
+
+def quantize(full: Path, small: Path) -> None:
+    """Write a graph with 8-bit weights: matrices by output channel, embedding tables as a whole.
+
+    Activations are rounded when the model runs, by the range of each batch (dynamic quantization), so an answer
+    depends a little on what else is in its batch. Weights use 7 of the 8 bits: on CPUs without VNNI instructions the
+    sums of 8-bit products overflow otherwise.
+
+    Args:
+        full: The float32 graph.
+        small: The file to write.
+    """
+    require("onnxruntime")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    with _unheard():
+        quantize_dynamic(full, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
+                         use_external_data_format=full.with_name(full.name + ".data").exists())
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Hold back remarks of the exporters; what counts is found by comparing answers."""
+    loggers: list[tuple[Any, int]] = [(logging.getLogger(None if name == "root" else name), 0) for name in NOISY]
+    loggers = [(logger, logger.level) for logger, _ in loggers]
+    try:
+        for logger, _ in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in loggers:
+            logger.setLevel(level)
