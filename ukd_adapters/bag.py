@@ -43,6 +43,13 @@ class BagConfig(WordModelConfig):
         super().__init__(num_hidden_layers=num_hidden_layers, **kwargs)
 
 
+class NumberedEmbedding(nn.Embedding):
+    """A table whose row numbers have a meaning of their own, here in hashes: no training may renumber them.
+
+    Rows that no text reads are left out while a model is trained, but only of plain `nn.Embedding` tables.
+    """
+
+
 class BagEmbeddings(nn.Module):
     """The word table, and one of hashed n-grams where there are any.
 
@@ -52,7 +59,8 @@ class BagEmbeddings(nn.Module):
 
     def __init__(self, config: BagConfig) -> None:
         super().__init__()
-        self.words = nn.Embedding(config.vocab_size, config.embedding_width, padding_idx=config.pad_token_id)
+        table = nn.Embedding if config.ngrams == 1 else NumberedEmbedding
+        self.words = table(config.vocab_size, config.embedding_width, padding_idx=config.pad_token_id)
         self.longest = config.ngrams
         self.phrases = nn.Embedding(config.buckets, config.embedding_width) if config.ngrams > 1 else None
 
@@ -145,6 +153,7 @@ class BagLayerSource(WordSource):
     model_type_class = BagForSequenceClassification
     config_type = BagConfig
     Options = BagOptions
+    plain_words = True  # most of the time goes into splitting texts
     tokens_available = False  # all words are one state before the first layer
     embeddings_available = False
 
@@ -157,10 +166,6 @@ class BagLayerSource(WordSource):
         """Run the network once; see `LayerSource.forward`."""
         output = self.model(batch["input_ids"], batch["attention_mask"], output_hidden_states=True)
         return LayerStates(pooled=tuple(output.hidden_states[1:]), logits=output.logits)
-
-    def input_embeddings(self) -> Tensor | None:
-        """The word table, shape (vocabulary, width); None with n-grams, whose hashes need the ids as they are."""
-        return None if self.model.config.ngrams > 1 else super().input_embeddings()
 
 
 AutoConfig.register(BagConfig.model_type, BagConfig, exist_ok=True)

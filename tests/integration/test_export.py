@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
-import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +19,27 @@ from tokenizers import Tokenizer
 from ukd_core import BuildContext
 from ukd_core.plugins import Registry
 from ukd_core.run.answer import load_model
-from ukd_core.run.export.folders import export
+from ukd_core.run.export.folders import export, make_int8
 
 Command = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
 LIMIT = 24
-ENCODER = {"layers": 2, "hidden": 16, "heads": 2, "intermediate": 24, "vocab_size": 400}
-WORDS = {"layers": 2, "hidden": 10, "embedding_width": 12, "embeddings": "random"}
+ENCODER = {"layers": 1, "hidden": 16, "heads": 2, "intermediate": 24, "vocab_size": 400}
+WORDS = {"layers": 1, "hidden": 10, "embedding_width": 12, "embeddings": "random"}
 KINDS = {
-    "bert": ("bert", ENCODER, "classes"),
+    "bert": ("bert", {**ENCODER, "layers": 2}, "classes"),
     "roberta": ("roberta", {**ENCODER, "pooling": "mean"}, "regression"),
     "mpnet": ("mpnet", ENCODER, "classes"),
     "distilbert": ("distilbert", ENCODER, "multilabel"),
     "cnn": ("cnn", {**WORDS, "pooling": "max"}, "multilabel"),
     "bilstm": ("bilstm", WORDS, "classes"),
-    "bag": ("bag", {**WORDS, "ngrams": 3, "buckets": 50}, "classes"),
+    "bag": ("bag", {**WORDS, "layers": 2, "ngrams": 3, "buckets": 50}, "classes"),
 }
 TEXTS = [f"{first} {second} of the harbour" for first in ("a choir", "rain", "bread and", "The Ferry's")
          for second in ("market", "bridge", "apple sings", "engineer")]
 NASTY = ["", " ", "🙂🙂 naïve CAFÉ", "شکر از بازار", "[SEP] [PAD] <s> ##ing", "rain \u200b\x00 market\u00a0bridge 漢字",
          "harbour " * 1250, "x" * 10_000, "a choir market of the harbour"]
+FILES = {"README.md", "model.onnx", "predict.py", "tokenizer.json", "ukd.json"}
 OTHERS = [*NASTY[-2:], *NASTY[:-2]]
 
 
@@ -64,12 +65,13 @@ def models(tmp_path_factory: pytest.TempPathFactory, registry: Registry) -> Path
 
 
 @pytest.fixture(scope="module")
-def exported(models: Path, registry: Registry) -> Path:
+def exported(models: Path, registry: Registry, bare: object) -> Path:
     """The ONNX folder of each kind."""
     for name, (_, _, space) in KINDS.items():
         told = export(str(models / name), "onnx", registry, models / "cache", output=str(models / "onnx" / name),
                       data=str(models / "data" / space))
         assert told.parity.exact, name
+        assert {path.name for path in told.folder.iterdir()} == FILES
     return models / "onnx"
 
 
@@ -99,37 +101,50 @@ def test_the_tokenizer_file_alone_gives_the_ids_of_the_source(exported: Path, mo
 
 @pytest.mark.parametrize("name", KINDS)
 def test_int8_answers_like_the_original(exported: Path, models: Path, registry: Registry, name: str):
-    space = KINDS[name][2]
-    told = export(str(models / name), "onnx-int8", registry, models / "cache", output=str(models / "int8" / name),
-                  data=str(models / "data" / space))
-    assert 0 < told.parity.difference < 0.2 * told.parity.scale
-    assert (told.parity.before is None) == (told.parity.after is None)
-    assert (models / "int8" / name / "model.onnx").stat().st_size < (exported / name / "model.onnx").stat().st_size
-    assert json.loads((models / "int8" / name / "ukd.json").read_text())["precision"] == "int8"
-    assert sorted(path.name for path in (models / "int8" / name).iterdir()) == [
-        "README.md", "model.onnx", "predict.py", "tokenizer.json", "ukd.json"]
+    folder = models / "int8" / name
+    shutil.copytree(exported / name, folder)
+    make_int8(folder)
+    before, after = (load_model(str(place), registry, models / "cache") for place in (exported / name, folder))
+    full, small = before.answer(NASTY), after.answer(NASTY)
+    assert 0 < (full - small).abs().max() < 0.1 * max(1.0, full.abs().max())
+    assert after.bytes < before.bytes
+    assert json.loads((folder / "ukd.json").read_text())["precision"] == "int8"
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
-def test_folders_run_without_torch_and_without_ukd(exported: Path, models: Path, ukd: Command,
-                                                   monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    venv.create(tmp_path / "bare", with_pip=True)
-    python = tmp_path / "bare" / "bin" / "python"
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--only-binary=:all:"]
-    subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", "onnxruntime", "tokenizers", "numpy"], check=True)
-    for package in ("torch", "transformers", "ukd_core"):
-        assert subprocess.run([python, "-c", f"import {package}"], capture_output=True, cwd=tmp_path).returncode == 1
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """An environment with onnxruntime, tokenizers and numpy alone; made while other tests run."""
+    folder = tmp_path_factory.mktemp("bare")
+    install = (f"'{sys.executable}' -m venv . && bin/python -m pip install --disable-pip-version-check --quiet "
+               f"--only-binary=:all: --constraint '{ROOT / 'constraints.txt'}' onnxruntime tokenizers numpy")
+    with subprocess.Popen(["sh", "-c", install], cwd=folder, stderr=subprocess.PIPE) as making:
+        making.folder = folder  # type: ignore[attr-defined]
+        yield making
+        making.kill()
+
+
+def test_folders_run_without_torch_and_without_ukd(bare: subprocess.Popen[bytes], exported: Path, models: Path,
+                                                   ukd: Command, monkeypatch: pytest.MonkeyPatch):
+    _, complaint = bare.communicate()
+    assert bare.returncode == 0, complaint.decode()
+    python, folder = bare.folder / "bin" / "python", bare.folder
+    missing = "import importlib.util as u; print([u.find_spec(name) for name in ('torch', 'transformers', 'ukd_core')])"
+    alone = {"PATH": "", "HOME": str(folder)}
+    seen = subprocess.run([python, "-c", missing], capture_output=True, cwd=folder, env=alone)
+    assert seen.stdout == b"[None, None, None]\n"
     lines = [text.replace("\x00", "") for text in NASTY] + ["rain\tbread and market", "rain\t", "\tharbour"]
     given = "".join(f"{line}\n" for line in lines)
     for name in KINDS:
         done = subprocess.run([python, exported / name / "predict.py"], input=given.encode(), capture_output=True,
-                              cwd=tmp_path, env={"PATH": ""})
+                              cwd=folder, env=alone)
         assert done.returncode == 0, done.stderr.decode()
-        alone = [json.loads(line) for line in done.stdout.decode().splitlines()]
+        found = [json.loads(line) for line in done.stdout.decode().splitlines()]
         monkeypatch.setattr(sys, "stdin", io.StringIO(given))
         status, out, _ = ukd("predict", models / name)
         assert status == 0
-        assert_same(alone, [json.loads(line) for line in out.splitlines()])
-        assert len(alone) == len(lines)
+        assert len(found) == len(lines)
+        assert_same(found, [json.loads(line) for line in out.splitlines()])
 
 
 def assert_same(found: list[dict[str, object]], expected: list[dict[str, object]]) -> None:

@@ -18,8 +18,8 @@ from ukd_core.errors import InputError
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
 
-EXAMPLES = ("a text of a few words", "another one, longer than the first by a good many words")
-"""What the model is traced with: two rows of different lengths, one of them padded."""
+EXAMPLES = ("a", "a b c")
+"""What the model is traced with: two short rows (some layers are traced token by token), one of them padded."""
 ONE_FILE = 1_500_000_000
 """Bytes of weights up to which they lie in the graph's own file; protobuf ends at 2 GiB."""
 NOISY = ("root", "onnxscript", "onnx_ir", "torch.onnx", "torch.export", "onnxruntime.quantization")
@@ -69,15 +69,15 @@ def write_graph(source: LayerSource, file: Path, max_length: int) -> tuple[tuple
         (units, C), float32.
     """
     require("onnx", "onnxscript")
-    columns = source.pad(source.tokenize(EXAMPLES, max_length=max_length))
-    size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    columns = source.pad(source.tokenize(EXAMPLES, max_length=max_length), multiple=1)
+    axes = {0: "rows", 1: "length"}
     training = source.training
     source.eval()
     try:
         with _unheard(), torch.no_grad():
             program = torch.onnx.export(
                 Scores(source, tuple(columns)), tuple(columns.values()), dynamo=True, verbose=False,
-                input_names=list(columns), output_names=["scores"], dynamic_shapes=(tuple(size for _ in columns),))
+                input_names=list(columns), output_names=["scores"], dynamic_shapes=(tuple(axes for _ in columns),))
     finally:
         source.train(training)
     graph = program.model.graph
@@ -100,10 +100,13 @@ def quantize(full: Path, small: Path) -> None:
         full: The float32 graph.
         small: The file to write.
     """
-    require("onnxruntime")
+    require("onnx", "onnxruntime")
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     with _unheard():
-        quantize_dynamic(full, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
+        model = onnx.load(full)
+        del model.graph.value_info[:]  # the exporter leaves shapes there that weights had before they were transposed
+        quantize_dynamic(model, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
                          use_external_data_format=full.with_name(full.name + ".data").exists())
 
 
