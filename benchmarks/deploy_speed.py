@@ -3,9 +3,9 @@
     python benchmarks/deploy_speed.py --teacher runs/my-teacher --data DATA --output work
 
 Students are taught by logit-kd (runs that `work` holds already are read), exported as ONNX in float32 and int8, and
-measured in turns with the teacher (torch, ONNX, int8), TF-IDF with logistic regression, fastText's classifier and, where
-model2vec is installed, a static model made from the teacher. Quality is that of the validation split, size that of the
-folder (of the pickled model, for the others).
+measured in turns with the teacher (torch, ONNX, int8), TF-IDF with logistic regression, fastText's classifier and,
+where model2vec is installed, a static model made from the teacher. Quality is that of the validation split, size that
+of the folder (of the pickled model, for the others).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import argparse
 import json
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import fasttext
 import numpy as np
@@ -53,7 +54,8 @@ class Other(StoredModel):
         parameters: Weights.
     """
 
-    def __init__(self, name, space: OutputSpace, shares, parameters: int, model=None, size: int = 0) -> None:
+    def __init__(self, name: str, space: OutputSpace, shares: Callable[[list[str]], Any], parameters: int,
+                 model: object = None, size: int = 0) -> None:
         super().__init__(name, space, size or len(pickle.dumps(model)), parameters)
         self.shares = shares
 
@@ -70,12 +72,13 @@ def tfidf(texts: list[str], labels: list[int], space: OutputSpace) -> Other:
 
 
 def fast_text(texts: list[str], labels: list[int], space: OutputSpace) -> Other:
-    """fastText's own classifier with word pairs."""
+    """The classifier of fastText itself, with word pairs."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         file.write_text("".join(f"__label__{label} {' '.join(text.split())}\n"
                                 for text, label in zip(texts, labels, strict=True)), encoding="utf-8")
-        model = fasttext.train_supervised(str(file), dim=100, epoch=5, wordNgrams=2, bucket=200_000, thread=1, verbose=0)
+        model = fasttext.train_supervised(str(file), dim=100, epoch=5, wordNgrams=2, bucket=200_000,
+                                          thread=1, verbose=0)
         model.save_model(str(Path(folder) / "model.bin"))
         size = (Path(folder) / "model.bin").stat().st_size
 
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     options = parser.parse_args()
     use_threads(1)
-    cache, registry = cache_folder(), load_registry()
+    cache = cache_folder()
     runs = []
     for student in split_specs(options.students):
         runs.append(str(options.output / student.split(":")[0]))
