@@ -98,7 +98,7 @@ class WordModel(PreTrainedModel):  # type: ignore[misc]  # transformers is untyp
 
     def __init__(self, config: WordModelConfig) -> None:
         super().__init__(config)
-        self.encoder = self.make_encoder(config)
+        self.encoder: Any = self.make_encoder(config)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(self.layer_width(config), config.num_labels)
         self.post_init()

@@ -239,7 +239,7 @@ class LayerSource(nn.Module, ABC):
 
 
 def kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> list[int]:
-    """Positions of a tokenized pair that stay when it is cut to `limit`: the longer text loses first, then both.
+    """Positions of a tokenized text or pair that stay when it is cut to `limit`: the longer text loses first.
 
     Args:
         sequences: For each token 0 or 1, the text that it comes from, or None for a special token.

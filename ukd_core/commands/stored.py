@@ -65,6 +65,8 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
           teacher: Annotated[str | None, typer.Option(help="A model to measure first, which the others are compared "
                                                            "with.")] = None,
           threads: Annotated[int, typer.Option(min=1, help="Threads of the processor.")] = 1,
+          seconds: Annotated[float, typer.Option(min=0.0, help="Spent on each model and batch size, in each of 5 "
+                                                               "turns.")] = 0.3,
           split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
           text_columns: TextColumns = None, label_column: LabelColumn = None,
           plugin: Plugins = None, plugin_folder: PluginFolder = None, cache: Cache = None) -> None:
@@ -74,7 +76,7 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
     use_threads(threads)
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     names = [*([teacher] if teacher else []), *models]
-    typer.echo(bench_table(measure(names, data, registry, folder, threads=threads, split=split,
+    typer.echo(bench_table(measure(names, data, registry, folder, threads=threads, split=split, seconds=seconds,
                                    **_told(text_columns, label_column))))
 
 

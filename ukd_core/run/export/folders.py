@@ -101,12 +101,13 @@ def write_onnx(source: LayerSource, space: OutputSpace, folder: Path, *, max_len
     """
     limit = max_length or stored_length(source)
     tokenizer = standalone_tokenizer(source, limit)
+    cut, behind = tokenizer.truncation or {}, tokenizer.padding or {}
     inputs, opset = write_graph(source, folder / "model.onnx", limit)
     tokenizer.save(str(folder / "tokenizer.json"))
     about = {"format": FORMAT, "adapter": source.name, "precision": "float32", "labels": list(space.labels),
              "output_space": space.name, "problem_type": space.problem_type, "thresholds": _thresholds(space),
-             "max_length": tokenizer.truncation["max_length"], "inputs": list(inputs),
-             "pad_id": tokenizer.padding["pad_id"], "opset": opset, "parameters": source.num_parameters}
+             "max_length": cut["max_length"], "inputs": list(inputs),
+             "pad_id": behind["pad_id"], "opset": opset, "parameters": source.num_parameters}
     write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     script = files("ukd_core.run.export") / "predict.py.in"
     write_text(folder / "predict.py", script.read_text(encoding="utf-8"))

@@ -75,7 +75,7 @@ def write_graph(source: LayerSource, file: Path, max_length: int) -> tuple[tuple
     source.eval()
     try:
         with _unheard(), torch.no_grad():
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 Scores(source, tuple(columns)), tuple(columns.values()), dynamo=True, verbose=False,
                 input_names=list(columns), output_names=["scores"], dynamic_shapes=(tuple(axes for _ in columns),))
     finally:

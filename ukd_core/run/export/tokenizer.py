@@ -52,15 +52,15 @@ class Reader:
     """
 
     def __init__(self, tokenizer: Tokenizer, inputs: Sequence[str]) -> None:
-        self.limit = int(tokenizer.truncation["max_length"])
-        self.side = str(tokenizer.truncation["direction"])
-        self.fill = {"input_ids": tokenizer.padding["pad_id"], "token_type_ids": tokenizer.padding["pad_type_id"]}
+        cut, behind = tokenizer.truncation or {}, tokenizer.padding or {}
+        self.limit, self.side = int(cut["max_length"]), str(cut["direction"])
+        self.fill = {"input_ids": behind["pad_id"], "token_type_ids": behind["pad_type_id"]}
         self.inputs = tuple(inputs)
-        self.single = tokenizer
-        tokenizer.no_padding()
-        # Pairs are read whole and cut here: of two long texts the library would pair every piece with every piece.
-        self.whole = Tokenizer.from_str(tokenizer.to_str())
-        self.whole.no_truncation()
+        # Texts are read whole and cut here: of two long texts the library would pair every piece with every piece, and
+        # it is faster so.
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
 
     def read(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Tokenize, cut, pad.
@@ -72,10 +72,11 @@ class Reader:
         Returns:
             By input, shape (rows, longest row), int64.
         """
-        rows = (self.single.encode_batch_fast(list(texts)) if pairs is None else
-                self.whole.encode_batch_fast(list(zip(texts, pairs, strict=True))))
-        places = {index: self._kept(row) for index, row in enumerate(rows) if len(row) > self.limit}
-        lengths = np.array([min(len(row), self.limit) for row in rows])
+        rows = self.tokenizer.encode_batch_fast(list(texts) if pairs is None else list(zip(texts, pairs, strict=True)))
+        sizes = [len(row) for row in rows]
+        places = {} if max(sizes) <= self.limit else {
+            index: self._kept(row) for index, row in enumerate(rows) if sizes[index] > self.limit}
+        lengths = np.minimum(sizes, self.limit)
         inside = np.arange(max(1, lengths.max())) < lengths[:, None]
         columns = {}
         for name in self.inputs:
