@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from texts import write_jsonl
@@ -84,6 +85,17 @@ def test_scores_are_those_of_the_original_on_nasty_texts_and_pairs(exported: Pat
         expected = before.answer(texts, pairs)
         torch.testing.assert_close(after.answer(texts, pairs), expected, atol=2e-4, rtol=1e-4)
     assert before.answer(NASTY).std(dim=0).min() > 0.01
+
+
+def test_a_graph_tells_nothing_of_this_machine_and_has_an_lstm_of_its_own(exported: Path):
+    for name in KINDS:
+        written = (exported / name / "model.onnx").read_bytes()
+        assert str(ROOT).encode() not in written
+        assert b"site-packages" not in written
+    graph = onnx.load(exported / "bilstm" / "model.onnx").graph
+    assert [node.op_type for node in graph.node].count("LSTM") == 1
+    assert [[axis.dim_param for axis in value.type.tensor_type.shape.dim] for value in graph.input] == [
+        ["rows", "length"]] * 2
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -83,10 +83,22 @@ def write_graph(source: LayerSource, file: Path, max_length: int) -> tuple[tuple
     graph = program.model.graph
     for value in [value for value in graph.inputs if not value.uses()]:  # token_type_ids of a borrowed tokenizer
         graph.inputs.remove(value)
+    _without_traces(graph)
     weights = sum(parameter.numel() * parameter.element_size() for parameter in source.parameters())
     with _unheard():
         program.save(str(file), external_data=weights > ONE_FILE)
     return tuple(value.name for value in graph.inputs), int(program.model.opset_imports[""])
+
+
+def _without_traces(graph: Any) -> None:
+    """Remove where in whose source each node comes from: paths of this machine, and most of a small model's bytes."""
+    graph.metadata_props.clear()
+    for value in (*graph.inputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        for value in node.outputs:
+            value.metadata_props.clear()
 
 
 def quantize(full: Path, small: Path) -> None:
@@ -103,11 +115,26 @@ def quantize(full: Path, small: Path) -> None:
     require("onnx", "onnxruntime")
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    large = full.with_name(full.name + ".data").exists()
+    folded = full if large else _folded(full, small.with_name("folded.onnx"))
     with _unheard():
-        model = onnx.load(full)
+        model = onnx.load(folded)
         del model.graph.value_info[:]  # the exporter leaves shapes there that weights had before they were transposed
         quantize_dynamic(model, small, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8,
-                         use_external_data_format=full.with_name(full.name + ".data").exists())
+                         use_external_data_format=large)
+    if not large:
+        folded.unlink()
+
+
+def _folded(full: Path, file: Path) -> Path:
+    """The graph with everything computed that only depends on weights: what is no stored weight is not rounded."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(file)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(full), options, providers=["CPUExecutionProvider"])
+    return file
 
 
 @contextmanager
