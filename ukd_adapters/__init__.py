@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ukd_adapters.bag import BagForSequenceClassification, BagLayerSource
 from ukd_adapters.bert import BertLayerSource
 from ukd_adapters.bilstm import BiLSTMForSequenceClassification, BiLSTMLayerSource
 from ukd_adapters.cnn import CNNForSequenceClassification, CNNLayerSource
@@ -10,6 +11,7 @@ from ukd_adapters.mpnet import MPNetLayerSource
 from ukd_adapters.roberta import RobertaLayerSource
 
 __all__ = [
-    "BertLayerSource", "BiLSTMForSequenceClassification", "BiLSTMLayerSource", "CNNForSequenceClassification",
-    "CNNLayerSource", "DistilBertLayerSource", "MPNetLayerSource", "RobertaLayerSource",
+    "BagForSequenceClassification", "BagLayerSource", "BertLayerSource", "BiLSTMForSequenceClassification",
+    "BiLSTMLayerSource", "CNNForSequenceClassification", "CNNLayerSource", "DistilBertLayerSource",
+    "MPNetLayerSource", "RobertaLayerSource",
 ]

@@ -50,10 +50,39 @@ class BiLSTMLayer(nn.Module):
             states: Shape (units, length, width).
             mask: True where a token counts, shape (units, length), bool; each row's tokens come before its padding.
         """
+        if torch.onnx.is_in_onnx_export():
+            return onnx_lstm((self.ahead, self.back), states, mask)
         order = reversal(mask)
         ahead, _ = self.ahead(states)
         back, _ = self.back(reordered(states, order))
         return torch.cat([ahead, reordered(back, order)], dim=-1)
+
+
+def onnx_lstm(directions: tuple[nn.LSTM, nn.LSTM], states: Tensor, mask: Tensor) -> Tensor:
+    """The layer as the one ONNX operator that reads both ways and knows where each row ends; for the exporter alone.
+
+    Source: https://onnx.ai/onnx/operators/onnx__LSTM.html. Its gates are ordered input, output, forget, cell; torch's
+    input, forget, cell, output. Traced as torch has it, a layer is unrolled to the length of the example.
+
+    Args:
+        directions: The forward and the backward part.
+        states: Shape (units, length, width).
+        mask: True where a token counts, shape (units, length), bool.
+
+    Returns:
+        Shape (units, length, 2 · hidden); zero behind each row.
+    """
+    def gates(name: str) -> Tensor:
+        parts = [getattr(part, name).chunk(4) for part in directions]
+        return torch.stack([torch.cat([given, out, forget, cell]) for given, forget, cell, out in parts])
+
+    units, length, hidden = *states.shape[:2], directions[0].hidden_size
+    biases = torch.cat([gates("bias_ih_l0"), gates("bias_hh_l0")], dim=1)
+    found = torch.onnx.ops.symbolic(
+        "LSTM", (states.transpose(0, 1), gates("weight_ih_l0"), gates("weight_hh_l0"), biases,
+                 mask.sum(dim=1).to(torch.int32)),
+        {"hidden_size": hidden, "direction": "bidirectional"}, dtype=states.dtype, shape=(length, 2, units, hidden))
+    return found.permute(2, 0, 1, 3).reshape(units, length, 2 * hidden)
 
 
 def reversal(mask: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ukd_adapters import (
+    BagLayerSource,
     BertLayerSource,
     BiLSTMLayerSource,
     CNNLayerSource,
@@ -21,6 +22,6 @@ if TYPE_CHECKING:
 
 @hookimpl
 def ukd_register_layer_sources() -> Iterable[type[LayerSource]]:
-    """Offer the six adapters."""
-    return [BertLayerSource, BiLSTMLayerSource, CNNLayerSource, DistilBertLayerSource, MPNetLayerSource,
-            RobertaLayerSource]
+    """Offer the seven adapters."""
+    return [BagLayerSource, BertLayerSource, BiLSTMLayerSource, CNNLayerSource, DistilBertLayerSource,
+            MPNetLayerSource, RobertaLayerSource]

@@ -98,15 +98,15 @@ class WordModel(PreTrainedModel):  # type: ignore[misc]  # transformers is untyp
 
     def __init__(self, config: WordModelConfig) -> None:
         super().__init__(config)
-        self.encoder = self.make_encoder(config)
+        self.encoder: Any = self.make_encoder(config)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(self.layer_width(config), config.num_labels)
         self.post_init()
 
     @staticmethod
     @abstractmethod
-    def make_encoder(config: WordModelConfig) -> WordEncoder:
-        """The layers; called once, by the constructor."""
+    def make_encoder(config: WordModelConfig) -> nn.Module:
+        """The layers over `embeddings`, called as a `WordEncoder` is; called once, by the constructor."""
 
     @staticmethod
     @abstractmethod
@@ -137,11 +137,23 @@ class WordModel(PreTrainedModel):  # type: ignore[misc]  # transformers is untyp
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         states = self.encoder(input_ids, mask.bool())
-        logits = self.classifier(self.dropout(pool(self.config.ukd_pooling, states[-1], mask.bool())))
+        logits = self.classifier(self.dropout(self.pooled(states[-1], mask.bool())))
         loss = None if labels is None else self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
         output = SequenceClassifierOutput(loss=loss, logits=logits,
                                           hidden_states=states if output_hidden_states else None)
         return output.to_tuple() if return_dict is False else output
+
+    def pooled(self, states: Tensor, mask: Tensor) -> Tensor:
+        """One state a unit, which the classifier reads.
+
+        Args:
+            states: Of a layer, shape (units, length, width).
+            mask: True where a token counts, shape (units, length), bool.
+
+        Returns:
+            Shape (units, width).
+        """
+        return pool(self.config.ukd_pooling, states, mask)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

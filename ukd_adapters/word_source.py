@@ -51,6 +51,8 @@ class WordSource(ClassifierSource):
     Options = WordOptions
     model_type_class: ClassVar[type[WordModel]]
     config_type: ClassVar[type[WordModelConfig]]
+    plain_words: ClassVar[bool] = False
+    """Whether texts are split into words in the fastest way, see `ukd_adapters.text`."""
 
     @classmethod
     @abstractmethod
@@ -64,7 +66,7 @@ class WordSource(ClassifierSource):
         Raises:
             InputError: a vocabulary or embedding file is not usable, or vocabulary=teacher without a teacher.
         """
-        tokenizer = _vocabulary(f"adapter '{cls.name}'", options, context)
+        tokenizer = _vocabulary(f"adapter '{cls.name}'", options, context, cls.plain_words)
         table = embedding_table(options.embeddings, tokenizer, teacher=context.teacher, texts=context.texts,
                                 width=options.embedding_width, seed=context.seed)
         if "embedding_width" in options.model_fields_set and table.shape[1] != options.embedding_width:
@@ -110,12 +112,12 @@ class WordSource(ClassifierSource):
         return self
 
 
-def _vocabulary(where: str, options: WordOptions, context: BuildContext) -> PreTrainedTokenizerBase:
+def _vocabulary(where: str, options: WordOptions, context: BuildContext, plain: bool) -> PreTrainedTokenizerBase:
     if options.vocabulary == "teacher":
         if context.teacher is None:
             raise InputError(where, "vocabulary=teacher expected a teacher, got none", "Use vocabulary=words.")
         return copy.deepcopy(context.teacher.tokenizer)
     if options.vocabulary == "words":
         return train_words(context.texts, size=options.vocab_size, min_count=options.min_count,
-                           lowercase=options.lowercase)
-    return read_words(Path(options.vocabulary), lowercase=options.lowercase)
+                           lowercase=options.lowercase, plain=plain)
+    return read_words(Path(options.vocabulary), lowercase=options.lowercase, plain=plain)

@@ -27,6 +27,8 @@ def _made_app() -> typer.Typer:
     made.command("eval")(stored.evaluate)
     made.command("predict")(stored.predict)
     made.command("report")(report.report)
+    made.command("export")(stored.export)
+    made.command("bench")(stored.bench)
     plugins = typer.Typer(invoke_without_command=True, help="List what plug-ins offer, or check one of them.")
     plugins.callback()(catalogue.list_plugins)
     plugins.command("check")(catalogue.check_plugin)

@@ -38,6 +38,12 @@ class ShapeError(UKDError, ValueError):
     """A tensor does not have the axes that a contract states."""
 
 
+class ParityError(UKDError):
+    """An exported model does not answer as the one that it was made from; the command line exits with status 1."""
+
+    exit_status = 1
+
+
 class PluginError(UKDError):
     """A plug-in is broken; `where` names it with its distribution and version."""
 

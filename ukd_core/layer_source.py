@@ -199,7 +199,7 @@ class LayerSource(nn.Module, ABC):
         if cut_here:
             for row, encoding in enumerate(encoded.encodings):
                 if len(encoding) > limit:
-                    kept = _kept_of_pair(encoding.sequence_ids, limit, self.tokenizer.truncation_side)
+                    kept = kept_of_pair(encoding.sequence_ids, limit, self.tokenizer.truncation_side)
                     for column in columns.values():
                         column[row] = [column[row][position] for position in kept]
         return columns
@@ -238,8 +238,8 @@ class LayerSource(nn.Module, ABC):
         self.tokenizer.save_pretrained(folder)
 
 
-def _kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> list[int]:
-    """Positions of a tokenized pair that stay when it is cut to `limit`: the longer text loses first, then both.
+def kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> list[int]:
+    """Positions of a tokenized text or pair that stay when it is cut to `limit`: the longer text loses first.
 
     Args:
         sequences: For each token 0 or 1, the text that it comes from, or None for a special token.

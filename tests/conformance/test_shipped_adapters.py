@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ukd_adapters import (
+    BagLayerSource,
     BertLayerSource,
     BiLSTMLayerSource,
     CNNLayerSource,
@@ -22,6 +23,8 @@ CASES = [
     LayerSourceCase("roberta", RobertaLayerSource, ENCODER),
     LayerSourceCase("mpnet", MPNetLayerSource, ENCODER),
     LayerSourceCase("distilbert", DistilBertLayerSource, {**ENCODER, "pooling": "mean"}),
+    LayerSourceCase("bag", BagLayerSource, WORDS),
+    LayerSourceCase("bag-ngrams", BagLayerSource, {**WORDS, "ngrams": 2, "buckets": 20, "pooling": "max"}),
     LayerSourceCase("cnn", CNNLayerSource, WORDS),
     LayerSourceCase("bilstm", BiLSTMLayerSource, {**WORDS, "pooling": "max"}),
 ]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
 from ukd_core.run.files import whole_folder, write_text
 
@@ -89,6 +90,22 @@ def test_a_student_is_a_teacher_too(ukd: Command, trained: Path, news: Path, cac
     first, second = (json.loads((run / "metrics.json").read_text()) for run in (trained, tmp_path / "next"))
     assert second["teacher"]["metrics"] == first["student"]["metrics"]
     assert second["seconds"]["teacher_finetune"] == 0
+
+
+def test_a_run_has_a_card_that_hubs_read_and_an_export_beside_it(ukd: Command, trained: Path, cache: Path):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    card = ModelCard.load(trained / "student" / "README.md")
+    assert card.data.pipeline_tag == "text-classification"
+    assert {"ukd", "knowledge-distillation", "none"} <= set(card.data.tags)
+    found = {(result.dataset_split, result.metric_type): result.metric_value for result in card.data.eval_results}
+    scores = metrics["student"]["by_split"]["validation"]
+    assert found == {("validation", name): round(value, 4) for name, value in scores.items()}
+    assert "seed 0" in card.text and "`acq`" in card.text and str(trained.parent) not in card.text
+    status, out, _ = ukd("export", trained, "--format", "hf", "--cache", cache)
+    assert status == 0
+    assert f"exported as hf: {trained / 'hf'}" in out
+    assert "compared with the original on 60 rows (validation): largest difference of scores 0" in out
+    assert f"accuracy {scores['accuracy']:.4f} before, {scores['accuracy']:.4f} after" in out
 
 
 def test_listings(ukd: Command):

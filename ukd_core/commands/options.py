@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
 PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
 Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
+MOST_BYTES = 65_536
+"""Of a text file that are read at once."""
 NOT_OPTIONS = frozenset({"phases", "plugins"})
 """Keys of a recipe that are written in YAML only, or under another name."""
 
@@ -84,15 +88,29 @@ def cache_of(folder: str | None) -> Path:
     return Path(folder).expanduser() if folder else cache_folder()
 
 
-def lines_of(file: str) -> list[str]:
-    """The lines of a text file; "-" is standard input.
+def lines_of(file: str) -> Iterator[list[str]]:
+    """The lines of a text file without their ends, as many at a time as have arrived; "-" is standard input.
 
     Raises:
         InputError: it cannot be read as UTF-8.
     """
     try:
-        stream = sys.stdin if file == "-" else Path(file).open(encoding="utf-8-sig")  # noqa: SIM115 - closed below
-        with stream:
-            return list(stream)
+        with _bytes_of(file) as stream:
+            decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
+            rest = ""
+            while part := stream.read1(MOST_BYTES):
+                *lines, rest = (rest + decoder.decode(part)).split("\n")
+                if lines:
+                    yield lines
+            rest += decoder.decode(b"", final=True)
+            if rest:
+                yield [rest]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"file '{file}'", f"expected readable UTF-8 text, got {error}") from error
+
+
+def _bytes_of(file: str) -> io.BufferedReader | io.BytesIO:
+    if file != "-":
+        return Path(file).open("rb")
+    buffer = getattr(sys.stdin, "buffer", None)
+    return buffer if buffer is not None else io.BytesIO(sys.stdin.read().encode())

@@ -1,11 +1,15 @@
-"""A stored student (or any stored classifier) at work: its quality on data, its answers to new texts, its speed."""
+"""A stored student (or any stored classifier) at work: its answers to new texts, and its quality on data."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
@@ -20,8 +24,83 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.output_space import OutputSpace
     from ukd_core.plugins import Registry
+    from ukd_core.run.data import TaskData
 
 DEFAULT_MAX_LENGTH = 128
+OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
+"""Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
+
+
+class StoredModel(ABC):
+    """A classifier that is stored somewhere and answers texts, whatever runs it.
+
+    Args:
+        name: As the user named it.
+        space: Meaning of its scores.
+        size: Bytes that it takes on disk.
+        parameters: Weights, each counted once.
+    """
+
+    def __init__(self, name: str, space: OutputSpace, size: int, parameters: int) -> None:
+        self.name = name
+        self.space = space
+        self.bytes = size
+        self.parameters = parameters
+
+    @abstractmethod
+    def answer(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tensor:
+        """Score texts, tokenizing included.
+
+        Args:
+            texts: Any number of texts.
+            pairs: The second text of each, for tasks on pairs.
+
+        Returns:
+            Scores in order, shape (texts, C), float32, on the CPU.
+        """
+
+
+class TorchModel(StoredModel):
+    """A run folder, a model folder or a hub model, run by torch.
+
+    Args:
+        name: As the user named it.
+        source: The classifier.
+        space: Meaning of its scores.
+        size: Bytes that it takes on disk.
+    """
+
+    def __init__(self, name: str, source: LayerSource, space: OutputSpace, size: int) -> None:
+        super().__init__(name, space, size, source.num_parameters)
+        self.source = source
+
+    def answer(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tensor:
+        """Score texts, see `StoredModel.answer`."""
+        if not texts:
+            return torch.empty(0, self.space.size)
+        return classify(self.source, TokenizedRows.of(self.source, texts, pairs, stored_length(self.source)))
+
+
+def load_model(text: str, registry: Registry, cache: Path, *, threads: int = 0) -> StoredModel:
+    """Read a run folder, an exported folder, a student folder or a hub classifier.
+
+    Args:
+        text: As the user named it.
+        registry: Adapters and output spaces.
+        cache: Folder for downloads.
+        threads: Of an exported folder; 0 for all cores. torch has its own setting.
+
+    Raises:
+        InputError: it is not a classifier, or has a kind of output that nobody registers.
+    """
+    from ukd_core.run.export.runtime import is_exported, load_exported
+    if is_exported(Path(text)):
+        return load_exported(Path(text), registry, threads)
+    source, space = load_classifier(text, registry, cache)
+    location = Path(plan_source(text, registry, cache, "model").location or "")
+    size = files_bytes(location) if location.is_dir() else sum(
+        weight.numel() * weight.element_size() for weight in source.model.parameters())
+    return TorchModel(text, source, space, size)
 
 
 def load_classifier(text: str, registry: Registry, cache: Path) -> tuple[LayerSource, OutputSpace]:
@@ -42,12 +121,19 @@ def load_classifier(text: str, registry: Registry, cache: Path) -> tuple[LayerSo
     raise InputError(where, f"no output space for problem_type {problem!r}")
 
 
+def files_bytes(folder: Path) -> int:
+    """Bytes of the files of a model folder; of several copies of the weights only the safetensors count."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    copied = any(path.suffix == ".safetensors" for path in files)
+    return sum(path.stat().st_size for path in files if not (copied and path.suffix in OTHER_WEIGHTS))
+
+
 def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: str | None = None,
              **reading: Any) -> dict[str, Any]:
     """Metrics of a stored classifier on a split of some data.
 
     Args:
-        text: Run folder, model folder or hub name.
+        text: Run folder, exported folder, model folder or hub name.
         data: As for a recipe.
         registry: Adapters and output spaces.
         cache: Folder for downloads.
@@ -55,21 +141,42 @@ def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: st
         **reading: Further arguments of `read_data`.
     """
     cache = usable_cache(cache)
-    source, space = load_classifier(text, registry, cache)
-    raw = read_data(data, cache=cache, validation_fraction=0.0, **{**_columns_of_run(text), **reading})
-    task = encode_data(raw, type(space), teacher_labels=space.labels)
+    model = load_model(text, registry, cache)
+    task = read_task(data, model.space, cache, **{**columns_of_run(text), **reading})
+    name, texts, pairs = texts_of(task, data, split)
+    metrics = evaluate_scores(model.answer(texts, pairs), task.labels(name), model.space)
+    if not metrics:
+        raise InputError(f"data '{data}'", f"no row of split '{name}' has a label", "Name the label column.")
+    return {"model": text, "split": name, "rows": len(texts), **metrics}
+
+
+def read_task(data: str, space: OutputSpace, cache: Path, **reading: Any) -> TaskData:
+    """Data as a stored classifier is asked about it: all rows, labels by the names that it knows.
+
+    Args:
+        data: As for a recipe.
+        space: Of the classifier.
+        cache: Folder for downloads.
+        **reading: Further arguments of `read_data`.
+    """
+    raw = read_data(data, cache=cache, **{"validation_fraction": 0.0, **reading})
+    return encode_data(raw, type(space), teacher_labels=space.labels)
+
+
+def texts_of(task: TaskData, data: str, split: str | None) -> tuple[str, list[str], list[str] | None]:
+    """A split's name, its texts and, for pairs, its second texts; without a name validation, else test, else train.
+
+    Raises:
+        InputError: the data have no such split.
+    """
     name = split or next(name for name in ("validation", "test", "train") if name in task.splits)
     if name not in task.splits:
         raise InputError(f"data '{data}'", f"expected a split {name!r}, got {', '.join(task.splits)}")
     part = task.splits[name]
-    rows = _tokenize(source, part["text"][:], part["pair"][:] if task.pairs else None)
-    metrics = evaluate_scores(classify(source, rows), task.labels(name), space)
-    if not metrics:
-        raise InputError(f"data '{data}'", f"no row of split '{name}' has a label", "Name the label column.")
-    return {"model": text, "split": name, "rows": len(part), **metrics}
+    return name, part["text"][:], part["pair"][:] if task.pairs else None
 
 
-def _columns_of_run(text: str) -> dict[str, Any]:
+def columns_of_run(text: str) -> dict[str, Any]:
     """The columns that a run was told to read, which its evaluation reads too."""
     recipe = Path(text) / "recipe.yaml"
     if not recipe.is_file():
@@ -78,13 +185,22 @@ def _columns_of_run(text: str) -> dict[str, Any]:
     return {"text_columns": made.text_columns, "label_column": made.label_column}
 
 
-def predict(source: LayerSource, space: OutputSpace, texts: Sequence[str],
-            pairs: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Answers to texts, in order, ready for JSON."""
-    if texts:
-        rows = _tokenize(source, texts, pairs)
-        for text, answer in zip(texts, space.describe(classify(source, rows)), strict=True):
-            yield {"text": text, **answer}
+def predict(model: StoredModel, rows: Sequence[tuple[str, str | None]]) -> Iterator[dict[str, Any]]:
+    """Answers to texts and pairs, in order, ready for JSON.
+
+    Args:
+        model: Who answers.
+        rows: A text, and the second text of a pair or None.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for paired in (False, True):
+        chosen = [index for index, (_, pair) in enumerate(rows) if (pair is not None) == paired]
+        if chosen:
+            pairs = [pair or "" for _, pair in (rows[index] for index in chosen)] if paired else None
+            scores = model.answer([rows[index][0] for index in chosen], pairs)
+            found |= dict(zip(chosen, model.space.describe(scores), strict=True))
+    for index, (text, _) in enumerate(rows):
+        yield {"text": text, **found[index]}
 
 
 def texts_per_second(source: LayerSource, texts: Sequence[str], repeats: int = 3) -> float:
@@ -92,12 +208,12 @@ def texts_per_second(source: LayerSource, texts: Sequence[str], repeats: int = 3
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
-        classify(source, _tokenize(source, texts, None))
+        classify(source, TokenizedRows.of(source, texts, None, stored_length(source)))
         best = max(best, len(texts) / (time.perf_counter() - start))
     return best
 
 
-def _tokenize(source: LayerSource, texts: Sequence[str], pairs: Sequence[str] | None) -> TokenizedRows:
-    stored = source.tokenizer.model_max_length
-    limit = stored if stored <= 100_000 else DEFAULT_MAX_LENGTH  # transformers keeps 1e30 where nobody set one
-    return TokenizedRows.of(source, texts, pairs, limit)
+def stored_length(source: LayerSource) -> int:
+    """Longest input in tokens that a stored classifier is given."""
+    stored = int(source.tokenizer.model_max_length)
+    return stored if stored <= 100_000 else DEFAULT_MAX_LENGTH  # transformers keeps 1e30 where nobody set one

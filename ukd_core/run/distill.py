@@ -24,6 +24,7 @@ from ukd_core.run.combination import find_method
 from ukd_core.run.data import TaskData, encode_data, read_data
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.embedded import cache_folder
+from ukd_core.run.export.model_card import student_card
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
@@ -284,6 +285,7 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     shutil.rmtree(folder / "student", ignore_errors=True)
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
+        write_text(scratch / "README.md", student_card(training.source, metrics, training.recipe))
     kept: dict[str, Tensor] = {}
     for split, scores in logits.items():
         given = teacher.answers.scores(split).whole()[:, -1].contiguous()
