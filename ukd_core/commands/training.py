@@ -7,32 +7,32 @@ from typing import Annotated, Any
 
 import typer
 
-from ukd_core.commands.options import Cache, Plugins, cache_of, fixed_option, registry_of, with_recipe_options
+from ukd_core.commands.options import (
+    RECIPE_FILE,
+    Cache,
+    Plugins,
+    cache_of,
+    fixed_option,
+    made_recipe,
+    registry_of,
+    with_recipe_options,
+)
 from ukd_core.errors import InputError
 
 
-def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, **options: Any) -> None:
+def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, plugin: list[str] | None,
+             **options: Any) -> None:
     """Teach a student: read the data, make the teacher ready, ask it once, train the student, write a run folder.
 
     Every option is also a key of a YAML recipe; options win over the recipe.
     """
-    values = {key: value for key, value in options.items() if value is not None}
-    if plugin:
-        values["plugins"] = plugin
-    if resume and recipe is None and "output" in values and "teacher" not in values:
-        recipe = str(Path(values["output"]) / "recipe.yaml")
-    from ukd_core.run.recipe import Recipe
-    if recipe is not None:
-        made = Recipe.read(recipe, **values)
-    else:
-        missing = [f"--{key}" for key in ("teacher", "student", "data", "output") if key not in values]
-        if missing:
-            raise InputError("ukd distill", f"missing {', '.join(missing)}", "Give the options or a --recipe.")
-        made = Recipe.make(values, where="ukd distill")
+    if resume and recipe is None and options.get("output") and not options.get("teacher"):
+        recipe = str(Path(options["output"]) / "recipe.yaml")
+    made = made_recipe("ukd distill", recipe, plugin, options)
     from ukd_core.run.distill import distill
     from ukd_core.run.processes import Processes
     from ukd_core.run.table import run_table
-    metrics = distill(made, overwrite=overwrite, resume=resume)
+    metrics = distill(made, overwrite=overwrite, resume=resume, check=check)
     if Processes(made.device).is_main:
         typer.echo(run_table(metrics, made.output))
 
@@ -59,11 +59,12 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
 
 
 DISTILL_OPTIONS = (
-    fixed_option("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None),
+    RECIPE_FILE,
     fixed_option("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")],
                  False),
     fixed_option("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder "
                                                                          "holds.")], False),
+    fixed_option("check", Annotated[bool, typer.Option(help="First try a few rows, as ukd check does.")], True),
     fixed_option("plugin", Plugins, None))
 COMPARE_OPTIONS = (
     fixed_option("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),

@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 
 from ukd_core.run.answer import load_classifier, texts_per_second
 from ukd_core.run.data import TaskData
-from ukd_core.run.distill import completed, make_plan
+from ukd_core.run.distill import completed
+from ukd_core.run.plan import make_plan
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table
