@@ -74,15 +74,15 @@ def _recipe(output: Path, student: str, method: str, cache: Path) -> Recipe:
 
 def _baseline_row(data: TaskData) -> list[str]:
     """TF-IDF and logistic regression on the same labels: what a user would try first."""
-    train, test = data.splits["train"], data.splits["test"]
-    labelled = [(text, label) for text, label in zip(train["text"][:], train["label"][:], strict=True)
+    test = data.splits["test"]
+    labelled = [(text, label) for text, label in zip(data.texts(), data.labels("train").tolist(), strict=True)
                 if label != data.space.missing]
     model = make_pipeline(TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)),
                           LogisticRegression(C=10, max_iter=1000))
     model.fit(*zip(*labelled, strict=True))
     texts = test["text"][:]
     start = time.perf_counter()
-    accuracy = model.score(texts, test["label"][:])
+    accuracy = model.score(texts, data.labels("test").tolist())
     speed = len(texts) / (time.perf_counter() - start)
     return ["TF-IDF + logistic regression", "labels alone", f"{accuracy:.4f}", f"{model[-1].coef_.size:,}",
             f"{speed:,.0f}"]

@@ -128,7 +128,8 @@ def refuse_other_tokens(where: str, own: TokenizedRows, given: TokenizedRows) ->
     row = _first_difference(own.ragged, given.ragged)
     if row is not None:
         raise InputError(where, f"expected a student that reads the teacher's tokens, got adapter "
-                                f"'{own.source.name}' and adapter '{given.source.name}' with different tokens in training row {row}",
+                                f"'{own.source.name}' and adapter '{given.source.name}' with different "
+                                f"tokens in training row {row}",
                          "Give the student the teacher's tokenizer (one of the teacher's kind, or vocabulary=teacher) "
                          "and both a --max-length that they can read, or choose another method.")
 
