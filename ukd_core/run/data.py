@@ -134,6 +134,12 @@ class TaskData:
         """Which rows of a split have a label, shape (rows,), bool."""
         return self.space.is_labelled(self.labels(split))
 
+    def only(self, rows: Mapping[str, Tensor]) -> TaskData:
+        """Some rows of some splits; `rows` has by split the row numbers, shape (rows,), int64."""
+        splits = {name: self.splits[name].select(chosen.tolist()) for name, chosen in rows.items()}
+        return TaskData(splits, self.space, self.pairs,
+                        {name: self._encoded(name)[chosen] for name, chosen in rows.items()})
+
     def _encoded(self, split: str) -> Tensor:
         if split in self.encoded:
             return self.encoded[split]

@@ -104,16 +104,15 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, *, measu
 
 def _few(data: TaskData, rows: int) -> TaskData:
     """A few training and validation rows, labelled ones and others where there are both."""
-    return TaskData({name: split.select(_mixed(data.labelled(name), rows)) for name, split in data.splits.items()
-                     if name in ("train", "validation")}, data.space, data.pairs)
+    return data.only({name: _mixed(data.labelled(name), rows) for name in data.splits if name in ("train", "validation")})
 
 
-def _mixed(labelled: Tensor, rows: int) -> list[int]:
+def _mixed(labelled: Tensor, rows: int) -> Tensor:
     order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
     with_label, without = order[labelled[order]], order[~labelled[order]]
     half = max(rows - len(without), -(-rows // 2))
     taken = torch.cat([with_label[:half], without[: rows - min(half, len(with_label))]])
-    return list(taken.sort().values.tolist())
+    return taken.sort().values
 
 
 def _tokenized(source: LayerSource, data: TaskData, split: str, max_length: int) -> TokenizedRows:
