@@ -119,7 +119,7 @@ def test_dense_maps_and_states_in_the_cache(task: Path):
 def test_assistants_take_part(task: Path):
     found = preflight(recipe(task, method="takd"))
     assert not found.errors and found.begun is not None
-    ((model, source),) = found.begun.assistants
+    ((_, source),) = found.begun.assistants
     assert "taught by logit-kd" in found.text() and f"{source.num_parameters:,}" in found.text()
     mixed = preflight(recipe(task, method="logit-kd", assistants=("cnn:layers=1", "bilstm:layers=1"),
                              assistant_use="ensemble"))
@@ -223,7 +223,7 @@ def test_phases_without_rows_are_warned_of(registry: Registry, tmp_path: Path):
 def test_a_pair_that_a_term_cannot_serve(registry: Registry, task: Path, tmp_path: Path):
     teacher = classifier(registry, tmp_path / "teacher", "classes", ["crude", "other"])
     other = preflight(recipe(task, teacher=str(teacher), student="cnn", method="tinybert"))
-    assert [str(error) for error in other.errors][0].startswith("method 'tinybert': expected a student with")
+    assert str(other.errors[0]).startswith("method 'tinybert': expected a student with")
     own = "bert:layers=1,hidden=8,heads=2,intermediate=8,vocab_size=300"
     (error,) = preflight(recipe(task, teacher=str(teacher), student=own, method="pid")).errors
     assert str(error).startswith("method 'pid': expected a student that reads the teacher's tokens")

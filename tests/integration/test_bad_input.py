@@ -21,7 +21,7 @@ def make_folder(folder: Path, rows: list[dict[str, object]], validation: list[di
 
 
 def refused(ukd: Command, tmp_path: Path, *texts: str, cache: Path, **changes: object) -> None:
-    """Of the lines that the run ends with the first holds `texts`; status 2, no run folder, and no other news before."""
+    """Every line is an error and the first holds `texts`; status 2, no run folder."""
     output = tmp_path / "run"
     options = {"teacher": "cnn", "student": "bilstm", "output": output, "cache": cache, **changes}
     status, out, err = ukd("distill", *(f"--{key.replace('_', '-')}={value}" for key, value in options.items()))

@@ -104,7 +104,8 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, *, measu
 
 def _few(data: TaskData, rows: int) -> TaskData:
     """A few training and validation rows, labelled ones and others where there are both."""
-    return data.only({name: _mixed(data.labelled(name), rows) for name in data.splits if name in ("train", "validation")})
+    splits = [name for name in ("train", "validation") if name in data.splits]
+    return data.only({name: _mixed(data.labelled(name), rows) for name in splits})
 
 
 def _mixed(labelled: Tensor, rows: int) -> Tensor:
