@@ -199,7 +199,7 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
         teacher_widths=kept if teacher is None else teacher.widths,
         student_embedding_width=student.embedding_width if student.embeddings_available else None,
         teacher_embedding_width=teacher.embedding_width if teacher is not None and teacher.embeddings_available
-        else None)
+        else None, class_weights=recipe.class_weights, class_counts=_class_counts(training.data))
     terms, problems = {}, Problems()
     for spec in phase.terms:
         kind = registry.terms.lookup(spec.term)
@@ -207,6 +207,13 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
             terms[spec.key] = kind(read_options(kind.Options, spec.options, f"term '{spec.term}'"), setup)
     problems.tell()
     return terms
+
+
+def _class_counts(data: TaskData) -> tuple[int, ...] | None:
+    if data.space.problem_type != "single_label_classification":
+        return None
+    labels = data.labels("train")[data.labelled("train")]
+    return tuple(torch.bincount(labels, minlength=data.space.size).tolist())
 
 
 def phase_steps(recipe: Recipe, rows: int, phases: Sequence[Phase]) -> list[int]:
@@ -235,7 +242,8 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
     args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
-                         processes=training.processes)
+                         processes=training.processes, labelled=training.data.labelled("train")[train.keep],
+                         unlabelled_weight=recipe.unlabelled_weight)
     title = f"{training.source.name}: {phase.name}"
     with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
         trainer = DistillationTrainer(

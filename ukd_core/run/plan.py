@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ukd_core.errors import Problems
+from ukd_core.errors import InputError, Problems
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.method import Phase
 from ukd_core.output_space import OutputSpace
@@ -76,6 +76,7 @@ def make_plan(recipe: Recipe) -> Plan:
         data = _encoded(recipe, raw, space_type, teacher, problems)
     if phases is not None and data is not None:
         problems.attempt(usable_phases, phases, registry, data)
+        problems.attempt(_check_weights, recipe, data)
     problems.tell()
     # Nothing is None now, which the type checker cannot know.
     plan = Plan(recipe, registry, phases or (), teacher, student, data, cache, named, made,  # type: ignore[arg-type]
@@ -118,6 +119,11 @@ def method_of(recipe: Recipe) -> str:
 
 def _check_device(recipe: Recipe) -> None:
     use_bf16(recipe.precision, pick_device(recipe.device))
+
+
+def _check_weights(recipe: Recipe, data: TaskData) -> None:
+    if recipe.unlabelled_weight == 0.0 and not data.labelled("train").any():
+        raise InputError("unlabelled_weight 0", "expected labelled training rows, got none", "Raise the weight.")
 
 
 def _phases(recipe: Recipe, registry: Registry) -> tuple[Phase, ...]:

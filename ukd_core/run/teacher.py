@@ -33,8 +33,10 @@ TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
 TRAINING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary", "metric")
 """Keys of a recipe that decide any model that is trained before the student."""
-TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate")
+TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate", "class_weights")
 """Those that decide a fine-tuned teacher."""
+LATER_KEYS = ("class_weights", "unlabelled_weight")
+"""Keys that count only where they are not the default: what was kept before there were such keys stays good."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def training_facts(role: str, source: LayerSource, data: TaskData, recipe: Recip
     return {role: source_facts(source), "data": data_facts(data), "torch": torch.__version__,
             "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
             "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
-            **{key: getattr(recipe, key) for key in keys}}
+            **{key: getattr(recipe, key) for key in keys if key not in LATER_KEYS
+               or getattr(recipe, key) != type(recipe).model_fields[key].default}}
 
 
 def kept_model(entry: Path, source: LayerSource, who: str, train: Callable[[Path], None], processes: Processes,
