@@ -248,7 +248,7 @@ def test_classes_that_are_none_cannot_be_balanced():
 
 
 def test_several_labels_are_told_apart_where_a_softmax_would_not():
-    """A constant added to all scores of a unit changes every sigmoid and no softmax, which would have nothing to learn."""
+    """A constant added to all scores of a unit changes every sigmoid and no softmax, which would learn nothing."""
     space = MultilabelSpace(["a", "b", "c"])
     term = LogitKDTerm(LogitKDOptions(temperature=2.0), setup_of(space=space))
     batch = batch_of(space=space, units=4)

@@ -234,13 +234,13 @@ def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: s
             except ValueError as error:
                 unknown.setdefault(repr(label), (row, label, error))
     if unknown:
-        (row, label, error), *more = unknown.values()
+        (row, label, wrong), *more = unknown.values()
         close = difflib.get_close_matches(str(label), space.labels, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         also = f"; nor are {len(more)} more: {listed((value for _, value, _ in more), 10)}" if more else ""
         remedy = "Correct it, or name another label column." if space.problem_type == "regression" else (
             "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
-        raise InputError(f"{where}, split '{split}', row {row}", _sentence(error) + also, hint + remedy) from error
+        raise InputError(f"{where}, split '{split}', row {row}", _sentence(wrong) + also, hint + remedy) from wrong
     missing = torch.as_tensor(np.asarray(space.missing))
     encoded = missing.expand(len(labels), *missing.shape).clone()
     if rows:

@@ -88,7 +88,7 @@ class Preflight:
         if self.plan is None or self.begun is None:
             return 0
         learned = sum(weight.numel() for weight in self.begun.student.model.parameters() if weight.requires_grad)
-        held = self.begun.student.num_parameters + (1 + OPTIMIZER) * learned
+        held: int = self.begun.student.num_parameters + (1 + OPTIMIZER) * learned
         if runs_live(self.plan.phases, self.plan.registry):
             held += self.begun.beside.num_parameters
         return 4 * held + activations
