@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,7 +21,7 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def full_precision(values: Tensor) -> torch.autocast:
+def full_precision(values: Tensor) -> AbstractContextManager[Any]:
     """A context in which autocast does not narrow products, for the device of `values`.
 
     The trainer computes losses inside its autocast context; there a dot product of scores would be rounded to three
@@ -27,4 +30,6 @@ def full_precision(values: Tensor) -> torch.autocast:
     Args:
         values: Any shape; only its device counts.
     """
-    return torch.autocast(values.device.type, enabled=False)
+    device = values.device.type
+    # Entering the context costs as much as a small product; most runs are not under autocast.
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

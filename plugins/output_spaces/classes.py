@@ -60,9 +60,9 @@ class ClassesSpace(OutputSpace):
 
     def divergence(self, teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:
         """T² · Σ_c p_c (log p_c − log q_c), p the teacher's answer, q the student's. Returns (..., units), nats."""
-        p = (at_least_float32(teacher) / temperature).log_softmax(dim=-1)
-        q = (at_least_float32(student) / temperature).log_softmax(dim=-1)
-        return temperature**2 * (p.exp() * (p - q)).sum(dim=-1)
+        if temperature == 1.0:
+            return _kl(at_least_float32(teacher), at_least_float32(student))
+        return temperature**2 * _kl(at_least_float32(teacher) / temperature, at_least_float32(student) / temperature)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The index of the greatest score, int64. Shape (..., units, C) to (..., units)."""
@@ -129,3 +129,8 @@ def _rank(name: str) -> tuple[bool, float, str]:
         return (False, float(name), name)
     except ValueError:
         return (True, 0.0, name)
+
+
+def _kl(teacher: Tensor, student: Tensor) -> Tensor:
+    p, q = teacher.log_softmax(dim=-1), student.log_softmax(dim=-1)
+    return (p.exp() * (p - q)).sum(dim=-1)

@@ -52,13 +52,15 @@ class AttentionProjector(Projector):
         """Softmax of the scores over teacher layers; shapes and dtypes as in `Projector.weights`."""
         with full_precision(student):
             scores = self._scores(at_least_float32(student), at_least_float32(teacher))
-            # Subtracting the greatest first keeps the quotient finite for any temperature.
-            scores = (scores - scores.detach().amax(dim=1, keepdim=True)) / self.options.temperature
+            if self.options.temperature != 1.0:
+                # Subtracting the greatest first keeps the quotient finite for any temperature.
+                scores = (scores - scores.detach().amax(dim=1, keepdim=True)) / self.options.temperature
             weights = scores.softmax(dim=1).to(student.dtype)
         return weights.detach() if self.options.detach else weights
 
     def _scores(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return torch.einsum("sud,tud->stu", self._compared(student), self._compared(teacher))
+        student, teacher = self._compared(student), self._compared(teacher)
+        return torch.bmm(student.transpose(0, 1), teacher.permute(1, 2, 0)).permute(1, 2, 0)
 
     def _compared(self, stack: Tensor) -> Tensor:
         centred = stack - stack.mean(dim=-1, keepdim=True) if self._centres(stack.shape[-1]) else stack

@@ -84,7 +84,9 @@ class LayerKDTerm(Term):
 
     def matching_loss(self, batch: TermInput, student: Tensor) -> Tensor:
         """The loss for the scores of the student's layers, (S, units, C); shape ()."""
-        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers] * self.scale
+        teacher = teacher_scores(batch, student, self.name)[: self.teacher_layers]
+        if self.options.annealing > 1:
+            teacher = teacher * self.scale
         projection = self.projector(student, teacher)
         if self.options.matching == "logits":
             each = self.space.divergence(projection.targets, student, self.temperature)
