@@ -37,6 +37,7 @@ class HardLabelTerm(Term):
     options: HardLabelOptions
     needs = frozenset({"labels"})
     weights: Tensor | None
+    """Of each class, shape (C,), float32; None where all count the same."""
 
     def __init__(self, options: Any, setup: TermSetup) -> None:
         super().__init__(options, setup)

@@ -188,19 +188,25 @@ def test_long_texts_and_few_positions_are_warned_of(registry: Registry, task: Pa
     teacher = classifier(registry, tmp_path / "teacher", "classes", ["crude", "other"])
     long = write(tmp_path / "data", train=[{"text": "oil " * 600, "label": "crude"},
                                            {"text": "grain", "label": "other"}] * 4)
-    found = preflight(recipe(long, teacher=str(teacher), validation_fraction=0.0, max_length=600))
+    found = preflight(recipe(long, teacher=str(teacher), validation_fraction=0.0, max_length=700))
     assert found.begun is not None
     positions = found.begun.teacher.max_positions
     where = f"teacher '{teacher}': expected"
     longest = found.readings["teacher"].longest
     assert positions == 512 and longest > 600
     assert warnings(found) == [
-        f"{where} positions for max_length 600, got {positions}. "
+        f"{where} positions for max_length 700, got {positions}. "
         f"Longer texts are cut there; --max-length {positions} would cut them for both sides alike.",
         f"{where} texts of at most {positions} tokens, got longer ones in 50% of the rows (the longest of the sample "
         f"has {longest:,}). They are cut off; raise --max-length where the model can read more.",
         f"data '{long}': expected labelled validation or test rows, got none. "
         "The last checkpoint is taken, and nothing is scored."]
+
+
+def test_weights_of_classes_are_for_classes(task: Path):
+    assert not preflight(recipe(task, class_weights="balanced", unlabelled_weight=0.5)).errors
+    (error,) = preflight(recipe(task, class_weights="balanced", output_space="multilabel", method="none")).errors
+    assert str(error).startswith("class_weights 'balanced': expected one class for each text, got output space ")
 
 
 def test_one_label_each_in_a_space_of_several_is_warned_of(task: Path):
@@ -213,6 +219,8 @@ def test_one_label_each_in_a_space_of_several_is_warned_of(task: Path):
 def test_phases_without_rows_are_warned_of(registry: Registry, tmp_path: Path):
     teacher = classifier(registry, tmp_path / "teacher", "classes", ["crude", "other"])
     texts = write(tmp_path / "data", train=[{"text": row["text"]} for row in rows(20, topic)])
+    (error,) = preflight(recipe(texts, teacher=str(teacher), unlabelled_weight=0.0)).errors
+    assert str(error) == "unlabelled_weight 0: expected labelled training rows, got none. Raise the weight."
     found = preflight(recipe(texts, teacher=str(teacher)))
     assert not found.errors
     assert warnings(found)[0] == ("phase 'finetune': expected labelled training rows, got none. "
