@@ -57,7 +57,7 @@ def test_the_page_of_methods_is_what_the_program_says(registry):
 def test_every_option_of_a_document_exists(document: str, registry):
     other = {"resume", "overwrite", "recipe", "plugin", "split", "examples", "help", "students", "methods", "seeds",
              "jobs", "markdown", "with_baseline", "alternatives", "no_speed", "latency_ms", "threads",
-             "batch", "format"}  # not keys of a recipe
+             "batch", "format", "no_check"}  # not keys of a recipe
     whole = re.sub(r"\\\n", " ", PAGES[document])  # a command may go on in the next line
     text = re.sub(r"\b(?:python|pip|torchrun|accelerate) [^`\n]*", "", whole)  # and these have options of their own
     flags = {flag.replace("-", "_") for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", text)}

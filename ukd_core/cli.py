@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from ukd_core.commands import catalogue, judging, kept, report, stored, suggesting, training
+from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
 from ukd_core.errors import UKDError
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
@@ -21,6 +21,7 @@ def _made_app() -> typer.Typer:
     made = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                        help="Distil any text encoder into any other, matched layer by layer in the output space.")
     made.command("distill")(training.distill)
+    made.command("check")(check.check)
     made.command("compare")(training.compare)
     made.command("verdict")(judging.verdict)
     made.command("suggest")(suggesting.suggest)
@@ -56,7 +57,8 @@ def main() -> None:
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
             status = _complain(stopped, INTERRUPTED)
     except UKDError as error:
-        status = _complain(str(error), error.exit_status)
+        for told in (error, *error.others):
+            status = _complain(str(told), error.exit_status)
     except USAGE_ERROR as error:
         status = _complain(error.format_message(), error.exit_code)
     except OSError as error:

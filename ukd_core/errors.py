@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
 
 class UKDError(Exception):
     """A problem in what the user gave: input, options, files or plug-ins.
@@ -20,6 +27,8 @@ class UKDError(Exception):
         self.where = where
         self.problem = problem
         self.remedy = remedy
+        self.others: tuple[UKDError, ...] = ()
+        """What was found wrong at the same time; each is a line of its own."""
         text = f"{where}: {problem}." + (f" {remedy}" if remedy else "")
         super().__init__(" ".join(text.split()))
 
@@ -58,3 +67,31 @@ class DuplicateNameError(PluginError):
 
 class UnknownNameError(UKDError, LookupError):
     """A name that no plug-in registers; the text offers the nearest ones."""
+
+
+class Problems:
+    """Problems that a user can cause, gathered so that all of them are told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[UKDError] = []
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Within the block a problem is noted instead of raised; the rest of the block is left out."""
+        try:
+            yield
+        except UKDError as error:
+            self.found += [error, *error.others]
+
+    def attempt(self, step: Callable[P, Result], *args: P.args, **options: P.kwargs) -> Result | None:
+        """What a step gives; None where it fails, which is noted."""
+        with self.gathered():
+            return step(*args, **options)
+        return None
+
+    def tell(self) -> None:
+        """Raise the first problem, with the `others` beside it; nothing where there is none."""
+        if self.found:
+            first, *others = self.found
+            first.others = tuple(others)
+            raise first

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -46,6 +46,10 @@ class TermSetup:
     """Width of the student's embeddings; None where it shows none."""
     teacher_embedding_width: int | None = None
     """Width of the teacher's embeddings; None where it shows none or does not run in training."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """What the run says of the weights of classes in a loss against labels."""
+    class_counts: tuple[int, ...] | None = None
+    """Labelled training rows of each class; None where an answer is not one of C classes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,11 +34,13 @@ class MultilabelSpace(OutputSpace):
 
     @classmethod
     def label_names(cls, values: Sequence[Any]) -> tuple[str, ...]:
-        """The labels that occur in any value (a list, or text such as "a,b"), ordered as for `classes`."""
+        """The labels that occur in any value (a list, or text: "a|b", "a,b", "[]"), ordered as for `classes`."""
         return names_of([label for value in values for label in _parts(value)])
 
     def encode(self, value: Any) -> list[float]:
-        """A value as C zeros and ones: a list of names or indices, or their text "a,b"; an empty list is no label.
+        """A value as C zeros and ones: a list of names or indices, or their text; an empty list is no label.
+
+        Text has its labels between bars, "a|b", or without a bar between commas, "a,b"; "[]" is the empty list.
 
         Raises:
             ValueError: a label outside of `labels`.
@@ -90,5 +92,8 @@ class MultilabelSpace(OutputSpace):
 
 def _parts(value: Any) -> list[Any]:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        text = value.strip()
+        if text.startswith("[") and text.endswith("]"):  # a list as a CSV cell has it: [], ['a', 'b'], ["a", "b"]
+            text = text[1:-1].replace("'", "").replace('"', "")
+        return [part.strip() for part in text.split("|" if "|" in text else ",") if part.strip()]
     return list(value) if isinstance(value, Iterable) else [value]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ukd_core import BuildContext
 from ukd_core.plugins import Registry
-from ukd_core.run.batches import RowBatches, RowDataset
+from ukd_core.run.batches import RowBatches, RowDataset, weighted_pass
 from ukd_core.run.rows import TokenizedRows
 
 
@@ -79,3 +80,46 @@ def test_a_batch_has_the_labels_of_its_rows(registry: Registry):
         for name, column in alone.items():
             assert torch.equal(one[name], column)
             assert torch.equal(batch[name][place, : column.shape[1]], column[0])
+
+
+@pytest.mark.parametrize(("labelled", "others", "weight", "places"), [
+    (10, 90, 1.0, 90),
+    (10, 90, 0.5, 82),  # 100 · 45 / (10 + 45) = 81.8
+    (10, 90, 0.1, 47),  # 100 · 9 / 19 = 47.4
+    (10, 90, 0.0, 0),
+    (60, 40, 3.0, 67),  # 100 · 120 / 180 = 66.7
+    (100, 0, 0.5, 0),
+    (0, 100, 0.5, 100),
+])
+def test_rows_without_a_label_are_drawn_by_weight(labelled: int, others: int, weight: float, places: int):
+    known = torch.randperm(labelled + others) < labelled
+    rows = weighted_pass(known, weight, torch.Generator().manual_seed(0))
+    assert len(rows) == labelled + others
+    counts = torch.bincount(rows, minlength=labelled + others)
+    assert int(counts[~known].sum()) == places
+    for kind in (counts[known], counts[~known]):  # each row of a kind is drawn as often as the others, or once more
+        assert not len(kind) or int(kind.max() - kind.min()) <= 1
+
+
+def test_a_weighted_pass_is_a_weighted_mean():
+    """Over many passes the mean loss is that of weights 1 and w over all rows."""
+    known, weight = torch.arange(40) < 8, 0.25
+    losses = torch.rand(40, dtype=torch.float64)
+    weights = torch.where(known, 1.0, weight).double()
+    expected = (weights * losses).sum() / weights.sum()
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([losses[weighted_pass(known, weight, generator)].mean() for _ in range(2000)]).mean()
+    assert drawn.item() == pytest.approx(expected.item(), rel=0.01)
+
+
+def test_batches_follow_the_weight_and_begin_again_alike():
+    known = torch.arange(100) < 10
+    made = [RowBatches(torch.full((100,), 5), 8, 3, by_length=by_length, processes=Part(), labelled=known,
+                       unlabelled_weight=0.1) for by_length in (True, True, False)]
+    passes = [list(batches) for batches in made]
+    assert passes[0] == passes[1] != passes[2]
+    for batches in passes:
+        assert len(batches) == 13 == len(made[0])
+        assert sum(row >= 10 for batch in batches for row in batch) == 47
+    made[0].set_epoch(1)
+    assert list(made[0]) != passes[0]

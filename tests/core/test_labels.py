@@ -7,7 +7,6 @@ from pathlib import Path
 
 import datasets
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from ukd_plugins.output_spaces.classes import ClassesSpace
@@ -23,7 +22,7 @@ from ukd_core.run.labels import clean_labels, stratified
 def encode(labels: list, space: type[OutputSpace] = ClassesSpace, *, declared: tuple[str, ...] | None = None,
            validation: list | None = None, **options) -> TaskData:
     parts = {"train": labels, **({"validation": validation} if validation else {})}
-    splits = {split: datasets.Dataset.from_dict({"text": ["t"] * len(part), "label": part, "row": range(len(part))})
+    splits = {split: datasets.Dataset.from_dict({"text": ["t"] * len(part), "label": part})
               for split, part in parts.items()}
     return encode_data(RawData(splits, declared, pairs=False), space, **options)
 
@@ -93,7 +92,7 @@ def test_labels_of_a_declared_column_are_names():
 def test_values_name_the_labels_where_nobody_does():
     data = encode(["b", "a", None])
     assert data.space.labels == ("a", "b")
-    assert data.splits["train"]["label"][:] == [1, 0, -100]
+    assert data.labels("train").tolist() == [1, 0, -100]
 
 
 def test_declared_classes_win_over_values():
@@ -104,22 +103,22 @@ def test_the_teacher_wins_over_declared_classes():
     data = encode(["entailment", "neutral", "contradiction"], declared=("entailment", "neutral", "contradiction"),
                   teacher_labels=("CONTRADICTION", "NEUTRAL", "ENTAILMENT"))
     assert data.space.labels == ("CONTRADICTION", "NEUTRAL", "ENTAILMENT")
-    assert data.splits["train"]["label"][:] == [2, 1, 0]
+    assert data.labels("train").tolist() == [2, 1, 0]
 
 
 def test_the_user_wins_over_the_teacher():
     data = encode(["good", "bad"], label_names=("bad", "good"), teacher_labels=("NEG", "POS"))
     assert data.space.labels == ("bad", "good")
-    assert data.splits["train"]["label"][:] == [1, 0]
+    assert data.labels("train").tolist() == [1, 0]
 
 
 def test_a_teacher_may_know_more_classes_than_the_data_shows():
     data = encode(["b", "d"], teacher_labels=("d", "c", "b", "a"))
-    assert data.splits["train"]["label"][:] == [2, 0]
+    assert data.labels("train").tolist() == [2, 0]
 
 
 def test_letter_case_counts_where_two_names_differ_in_nothing_else():
-    assert encode(["a", "A"]).splits["train"]["label"][:] == [1, 0]
+    assert encode(["a", "A"]).labels("train").tolist() == [1, 0]
     assert refusal(["Ab", "ab"], teacher_labels=("Ab", "aB")).startswith(
         "data, split 'train', row 1: label 'ab' is none of ['Ab', 'aB'].")
 
@@ -128,56 +127,56 @@ def test_whole_numbers_are_positions_in_the_teachers_labels(caplog):
     with caplog.at_level(logging.INFO):
         data = encode([1, 0, 2], teacher_labels=("neg", "neu", "pos"))
     assert data.space.labels == ("neg", "neu", "pos")
-    assert data.splits["train"]["label"][:] == [1, 0, 2]
+    assert data.labels("train").tolist() == [1, 0, 2]
     assert caplog.messages == ["data: whole numbers are read as positions in the teacher's labels: neg, neu, pos"]
 
 
 def test_whole_numbers_are_positions_of_a_nameless_teacher():
     data = encode([1, 0], teacher_labels=("LABEL_0", "LABEL_1"))
     assert data.space.labels == ("LABEL_0", "LABEL_1")
-    assert data.splits["train"]["label"][:] == [1, 0]
+    assert data.labels("train").tolist() == [1, 0]
 
 
 def test_declared_classes_name_the_positions_of_a_nameless_teacher():
     data = encode(["no", "yes"], declared=("yes", "no"), teacher_labels=("LABEL_0", "LABEL_1"))
     assert data.space.labels == ("yes", "no")
-    assert data.splits["train"]["label"][:] == [1, 0]
+    assert data.labels("train").tolist() == [1, 0]
 
 
 def test_the_user_names_the_positions_of_a_nameless_teacher():
     data = encode(["no", "yes"], label_names=("yes", "no"), teacher_labels=("LABEL_0", "LABEL_1"))
-    assert data.splits["train"]["label"][:] == [1, 0]
+    assert data.labels("train").tolist() == [1, 0]
 
 
 def test_a_regression_has_no_class_names():
     data = encode([0.5, 3], RegressionSpace, teacher_labels=("LABEL_0",))
     assert data.space.labels == ("score",)
-    assert data.splits["train"]["label"][:] == [0.5, 3.0]
+    assert data.labels("train").tolist() == [0.5, 3.0]
 
 
 def test_lists_are_matched_item_by_item():
     data = encode([["Spam", "urgent"], ["URGENT"]], MultilabelSpace, teacher_labels=("urgent", "spam"))
-    assert data.splits["train"]["label"][:] == [[1.0, 1.0], [1.0, 0.0]]
+    assert data.labels("train").tolist() == [[1.0, 1.0], [1.0, 0.0]]
 
 
 def test_names_come_from_another_split_where_training_rows_are_unlabelled():
     data = encode([None, None], validation=["b", "a"])
     assert data.space.labels == ("a", "b")
-    assert data.splits["validation"]["label"][:] == [1, 0]
+    assert data.labels("validation").tolist() == [1, 0]
 
 
 # What becomes of labels
 
 
 def test_encoded_scores_are_numbers_and_nan():
-    labels = torch.as_tensor(encode([2.5, None, 5.0], RegressionSpace).splits["train"]["label"][:])
+    labels = encode([2.5, None, 5.0], RegressionSpace).labels("train")
     assert labels.is_floating_point()
     assert labels.isnan().tolist() == [False, True, False]
     assert labels[[0, 2]].tolist() == [2.5, 5.0]
 
 
 def test_encoded_lists_are_zeros_and_ones_and_nan():
-    labels = torch.as_tensor(encode([["x", "y"], [], None], MultilabelSpace).splits["train"]["label"][:])
+    labels = encode([["x", "y"], [], None], MultilabelSpace).labels("train")
     assert labels[:2].tolist() == [[1.0, 1.0], [0.0, 0.0]]
     assert labels[2].isnan().all()
 
@@ -185,7 +184,7 @@ def test_encoded_lists_are_zeros_and_ones_and_nan():
 def test_a_teacher_makes_labels_unnecessary():
     data = encode([None, None], teacher_labels=("neg", "pos"))
     assert data.space.labels == ("neg", "pos")
-    assert data.splits["train"]["label"][:] == [-100, -100]
+    assert data.labels("train").tolist() == [-100, -100]
 
 
 def test_no_label_and_no_teacher():
@@ -341,7 +340,6 @@ def test_a_validation_split_is_taken_from_labelled_rows_in_proportion(tmp_path):
     assert sorted([*map(int, held["text"]), *map(int, train["text"])]) == list(range(120))
     for split in (held, train):
         assert list(map(int, split["text"])) == sorted(map(int, split["text"]))
-        assert split["row"][:] == list(range(len(split)))
 
 
 def test_the_validation_split_leaves_each_class_a_training_row(tmp_path):
@@ -380,7 +378,6 @@ def test_samples_keep_the_order_and_follow_the_seed(folder):
     assert [len(rows) for rows in first] == [20, 10, 10]
     assert all(rows == sorted(set(rows)) for rows in first)
     assert sample(1) == first != sample(2)
-    assert read(folder, max_train_rows=20).splits["train"]["row"][:] == list(range(20))
 
 
 def test_max_labels_keeps_every_row_and_so_many_labels(folder):

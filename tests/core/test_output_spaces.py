@@ -105,6 +105,11 @@ def test_label_loss_is_finite_and_wide_for_half_precision_and_great_scores(space
     ([2, 0], [1.0, 0.0, 1.0]),
     (np.array([1]), [0.0, 1.0, 0.0]),
     ("art, law", [1.0, 1.0, 0.0]),
+    ("art|law", [1.0, 1.0, 0.0]),
+    ("sport |", [0.0, 0.0, 1.0]),
+    ("[]", [0.0, 0.0, 0.0]),
+    ("['art', 'sport']", [1.0, 0.0, 1.0]),
+    ('["law"]', [0.0, 1.0, 0.0]),
     ("sport", [0.0, 0.0, 1.0]),
     (1, [0.0, 1.0, 0.0]),
     ([], [0.0, 0.0, 0.0]),
@@ -120,6 +125,7 @@ def test_a_name_with_a_comma_is_one_label():
 def test_names_of_several_labels_are_collected_from_all_rows():
     assert MultilabelSpace.label_names([["law", "art"], "sport,art", []]) == ("art", "law", "sport")
     assert MultilabelSpace.label_names([[0, 2], [2], [3]]) == ("0", "1", "2", "3")
+    assert MultilabelSpace.label_names(["law, civil|art", "[]"]) == ("art", "law, civil")
 
 
 def test_an_unknown_one_of_several_labels_is_refused():

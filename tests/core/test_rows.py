@@ -32,3 +32,19 @@ def test_tokens_are_kept_on_disk(adapter: str, registry: Registry, tmp_path: Pat
         assert batch.keys() == expected.keys()
         assert all(torch.equal(batch[key], expected[key]) for key in batch)
     assert len(list((tmp_path / "tokens").iterdir())) == 1
+
+
+def test_tokens_stay_in_their_files(registry: Registry, tmp_path: Path):
+    """What is read is mapped into memory, not copied: the operating system lists the files."""
+    space = registry.output_spaces.lookup("classes")(["a", "b"])
+    kind = registry.layer_sources.lookup("cnn")
+    source = kind.build(kind.Options(layers=1, hidden=16), BuildContext(space, TEXTS, None, 32, 0))
+    split = datasets.Dataset.from_dict({"text": TEXTS * 700, "label": [0, 1, 0] * 700})
+    rows = tokenize_data(source, TaskData({"train": split}, space, pairs=False), 32, tmp_path)["train"]
+    assert len(rows) == 2100
+    if Path("/proc/self/maps").is_file():
+        mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
+        (entry,) = (tmp_path / "tokens").iterdir()
+        assert {path.name for path in entry.glob("*.tokens")} == {"input_ids.tokens", "attention_mask.tokens"}
+        assert all(str(path) in mapped for path in entry.glob("*.tokens"))
+    assert rows.lengths().tolist() == [4, 2, 1] * 700

@@ -14,7 +14,7 @@ from ukd_core.run.data import TaskData
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.sources import plan_source
-from ukd_core.run.teacher import Teacher, ready_teacher, taken_labels
+from ukd_core.run.teacher import Teacher, check_head, ready_teacher, stored_teacher
 
 TEXTS = ["oil prices rose", "wheat harvest", "oil", "a good harvest"]
 TINY = "cnn:hidden=8,layers=1"
@@ -69,15 +69,17 @@ def test_an_encoder_without_a_classifier_has_to_learn(registry: Registry, tmp_pa
 
 def test_a_classifier_is_taken_as_it_is(registry: Registry, saved: Path, tmp_path: Path):
     plan = plan_source(str(saved), registry, tmp_path, "teacher")
-    assert taken_labels(plan, recipe(), registry.output_spaces.lookup("classes")) == ("crude", "grain")
+    source = stored_teacher(plan, recipe())
+    assert source is not None and source.label_names == ("crude", "grain")
+    check_head("mine", source, registry.output_spaces.lookup("classes"))
     teacher = ready(str(saved), task(registry, [-100] * 4), registry, tmp_path)
     assert (teacher.source.label_names, teacher.probe, teacher.seconds) == (("crude", "grain"), False, 0.0)
 
 
 def test_scores_of_another_meaning_are_refused(registry: Registry, saved: Path, tmp_path: Path):
-    plan = plan_source(str(saved), registry, tmp_path, "teacher")
+    source = plan_source(str(saved), registry, tmp_path, "teacher").load()
     with pytest.raises(InputError) as caught:
-        taken_labels(plan, recipe(), registry.output_spaces.lookup("multilabel"))
+        check_head(str(saved), source, registry.output_spaces.lookup("multilabel"))
     assert str(caught.value) == (
         f"teacher '{saved}': expected a classifier for output space 'multilabel' "
         "(problem_type multi_label_classification), got single_label_classification. "
@@ -87,7 +89,7 @@ def test_scores_of_another_meaning_are_refused(registry: Registry, saved: Path, 
 @pytest.mark.parametrize("tuning", ["finetune", "probe"])
 def test_a_classifier_that_learns_anew_has_no_labels_yet(registry: Registry, saved: Path, tmp_path: Path, tuning: str):
     plan = plan_source(str(saved), registry, tmp_path, "teacher")
-    assert taken_labels(plan, recipe(teacher_tuning=tuning), registry.output_spaces.lookup("multilabel")) is None
+    assert stored_teacher(plan, recipe(teacher_tuning=tuning)) is None
 
 
 def test_a_probed_teacher_keeps_its_encoder(registry: Registry, saved: Path, tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from ukd_plugins.projectors.attention import AttentionProjector
 from ukd_plugins.projectors.fixed import FixedOptions, FixedProjector
 from ukd_plugins.projectors.teacher_assistant import TeacherAssistantProjector
 from ukd_plugins.pseudo_heads.linear import LinearHead
-from ukd_plugins.terms.hard_label import HardLabelTerm
+from ukd_plugins.terms.hard_label import HardLabelOptions, HardLabelTerm
 from ukd_plugins.terms.layer_kd import LayerKDOptions, LayerKDTerm
 from ukd_plugins.terms.logit_kd import LogitKDOptions, LogitKDTerm
 
@@ -207,3 +209,57 @@ def test_a_linear_head_absorbs_the_standardisation_it_was_fitted_with():
     head.absorb_standardisation(mean.float().double(), deviation)
     torch.testing.assert_close(head(states), expected, rtol=1e-5, atol=1e-5)
     assert expected.shape == (50, 3) and head.width == 4 and head.size == 3
+
+
+def test_balanced_classes_against_the_formula():
+    """n / (C · n_c) for each row, in float64; a class without a row does no harm."""
+    counts, labels = (70, 5, 0), [0, 1, 1, 0, -100]
+    setup = replace(setup_of(), class_counts=counts)
+    batch = batch_of(labels=labels)
+    logits = batch.student.logits.detach().double().numpy()[:4]
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    weights = np.array([75 / (3 * 70), 75 / (3 * 5)])
+    known = np.array(labels[:4])
+    expected = (weights[known] * -np.log(shares[np.arange(4), known])).mean()
+    for term in (HardLabelTerm(HardLabelOptions(class_weights="balanced"), setup),
+                 HardLabelTerm(None, replace(setup, class_weights="balanced"))):
+        loss = term(batch)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+        assert loss.requires_grad and not list(term.parameters()) and not term.state_dict()
+    plain = HardLabelTerm(HardLabelOptions(class_weights="none"), replace(setup, class_weights="balanced"))
+    assert plain(batch).item() == pytest.approx((-np.log(shares[np.arange(4), known])).mean(), rel=1e-6)
+    assert plain(batch).item() != pytest.approx(expected, rel=0.01)
+
+
+def test_equal_classes_are_balanced_already():
+    batch = batch_of(labels=[0, 1, 2, 0, 1])
+    setup = replace(setup_of(), class_counts=(4, 4, 4))
+    plain, balanced = (HardLabelTerm(HardLabelOptions(class_weights=choice), setup)
+                       for choice in ("none", "balanced"))
+    assert balanced(batch).item() == pytest.approx(plain(batch).item())
+
+
+def test_classes_that_are_none_cannot_be_balanced():
+    space = MultilabelSpace(["a", "b"])
+    with pytest.raises(InputError) as caught:
+        HardLabelTerm(None, replace(setup_of(space=space), class_weights="balanced"))
+    assert str(caught.value) == ("class_weights 'balanced': expected one class for each text, got output space "
+                                 "'multilabel'. Use class_weights none.")
+
+
+def test_several_labels_are_told_apart_where_a_softmax_would_not():
+    """A constant added to all scores of a unit changes every sigmoid and no softmax, which would learn nothing."""
+    space = MultilabelSpace(["a", "b", "c"])
+    term = LogitKDTerm(LogitKDOptions(temperature=2.0), setup_of(space=space))
+    batch = batch_of(space=space, units=4)
+    teacher = batch.student.logits.detach() + 3.0
+    loss = term(replace(batch, teacher_scores=teacher.expand(5, 4, 3)))
+    t, s = (scores.double().numpy() / 2.0 for scores in (teacher, batch.student.logits.detach()))
+    p, q = 1 / (1 + np.exp(-t)), 1 / (1 + np.exp(-s))
+    expected = 4.0 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1).mean()
+    assert loss.item() == pytest.approx(expected, rel=1e-5) and expected > 0.5
+    softmax = LogitKDTerm(LogitKDOptions(temperature=2.0), setup_of())
+    assert softmax(replace(batch, teacher_scores=teacher.expand(5, 4, 3))).item() == pytest.approx(0.0, abs=1e-6)
+    (gradient,) = torch.autograd.grad(loss, batch.student.logits)
+    # d/ds of T²·KL is T·(q − p) for each label, over the number of units
+    np.testing.assert_allclose(gradient.double().numpy(), 2.0 * (q - p) / 4, rtol=1e-4)

@@ -6,7 +6,7 @@ import codecs
 import inspect
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -16,6 +16,7 @@ from ukd_core.errors import InputError
 
 if TYPE_CHECKING:
     from ukd_core.plugins import Registry
+    from ukd_core.run.recipe import Recipe
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
 PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
@@ -54,6 +55,35 @@ def _metavar(annotation: Any) -> str:
 def fixed_option(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     """An option of one command alone, as `with_recipe_options` takes it; without a default it has to be given."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+RECIPE_FILE = fixed_option("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None)
+
+
+def made_recipe(command: str, file: str | None, plugins: list[str] | None, options: Mapping[str, Any],
+                needed: Sequence[str] = ("teacher", "student", "data", "output")) -> Recipe:
+    """The recipe of a file, of options, or of both, where options win.
+
+    Args:
+        command: Who asks, for messages.
+        file: A YAML recipe.
+        plugins: Modules to load.
+        options: Keys of a recipe; those that are None were not given.
+        needed: Keys that have to be given where there is no file.
+
+    Raises:
+        InputError: a needed key is missing, or a key or the file is wrong.
+    """
+    from ukd_core.run.recipe import Recipe
+    values = {key: value for key, value in options.items() if value is not None}
+    if plugins:
+        values["plugins"] = plugins
+    if file is not None:
+        return Recipe.read(file, **values)
+    missing = [f"--{key}" for key in needed if key not in values]
+    if missing:
+        raise InputError(command, f"missing {', '.join(missing)}", "Give the options or a --recipe.")
+    return Recipe.make(values, where=command)
 
 
 def with_recipe_options(command: Callable[..., None], fixed: tuple[inspect.Parameter, ...],

@@ -9,34 +9,34 @@ from typing import Annotated, Any
 import typer
 
 from ukd_core.commands.judging import Alternatives
-from ukd_core.commands.options import Cache, Plugins, cache_of, fixed_option, registry_of, with_recipe_options
+from ukd_core.commands.options import (
+    RECIPE_FILE,
+    Cache,
+    Plugins,
+    cache_of,
+    fixed_option,
+    made_recipe,
+    registry_of,
+    with_recipe_options,
+)
 from ukd_core.errors import InputError
 
 
-def _distill(*, recipe: str | None, overwrite: bool, resume: bool, plugin: list[str] | None, with_baseline: bool,
-             no_speed: bool, alternatives: str | None, **options: Any) -> None:
+def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, plugin: list[str] | None,
+             with_baseline: bool, no_speed: bool, alternatives: str | None, **options: Any) -> None:
     """Teach a student: read the data, make the teacher ready, ask it once, train the student, write a run folder.
 
     Every option is also a key of a YAML recipe; options win over the recipe.
     """
-    values = {key: value for key, value in options.items() if value is not None}
-    if plugin:
-        values["plugins"] = plugin
-    if resume and recipe is None and "output" in values and "teacher" not in values:
-        recipe = str(Path(values["output"]) / "recipe.yaml")
-    from ukd_core.run.recipe import Recipe
-    if recipe is not None:
-        made = Recipe.read(recipe, **values)
-    else:
-        missing = [f"--{key}" for key in ("teacher", "student", "data", "output") if key not in values]
-        if missing:
-            raise InputError("ukd distill", f"missing {', '.join(missing)}", "Give the options or a --recipe.")
-        made = Recipe.make(values, where="ukd distill")
+    if resume and recipe is None and options.get("output") and not options.get("teacher"):
+        recipe = str(Path(options["output"]) / "recipe.yaml")
+    made = made_recipe("ukd distill", recipe, plugin, options)
     from ukd_core.run.distill import distill
     from ukd_core.run.processes import Processes
     from ukd_core.run.table import run_table
     asked = _asked_alternatives(alternatives)
-    metrics = distill(made, overwrite=overwrite, resume=resume, speed=not no_speed, baseline=with_baseline)
+    metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
+                      baseline=with_baseline)
     if Processes(made.device).is_main:
         typer.echo(run_table(metrics, made.output))
         _judge(made.output, asked)
@@ -88,7 +88,7 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
 
 
 DISTILL_OPTIONS = (
-    fixed_option("recipe", Annotated[str | None, typer.Option(help="YAML file with the keys below.")], None),
+    RECIPE_FILE,
     fixed_option("overwrite", Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")],
                  False),
     fixed_option("resume", Annotated[bool, typer.Option("--resume", help="Continue the run that the output folder "
@@ -98,6 +98,7 @@ DISTILL_OPTIONS = (
     fixed_option("alternatives", Alternatives, None),
     fixed_option("no_speed", Annotated[bool, typer.Option(
         "--no-speed", help="Do not measure at the end how fast teacher and student answer.")], False),
+    fixed_option("check", Annotated[bool, typer.Option(help="First try a few rows, as ukd check does.")], True),
     fixed_option("plugin", Plugins, None))
 COMPARE_OPTIONS = (
     fixed_option("students", Annotated[str, typer.Option(help="Students as for distill: A,B,...")]),

@@ -32,13 +32,14 @@ from ukd_core.spec import Spec
 
 if TYPE_CHECKING:
     from ukd_core.run.cache.answers import TeacherAnswers
-    from ukd_core.run.distill import Plan
+    from ukd_core.run.plan import Plan
     from ukd_core.run.processes import Processes
     from ukd_core.run.progress import Reporter
 
 METHOD = "logit-kd"
 """What assistants are taught by."""
-ASSISTANT_KEYS = (*TRAINING_KEYS, "epochs", "temperature", "teacher_learning_rate")
+ASSISTANT_KEYS = (*TRAINING_KEYS, "epochs", "temperature", "teacher_learning_rate", "class_weights",
+                  "unlabelled_weight")
 """Keys of a recipe that decide a trained assistant."""
 COPIES = "teacher-lower"
 """Value of an adapter's option `init` that takes the teacher's lower layers."""
@@ -102,19 +103,31 @@ def taught_chain(plan: Plan, teacher: Link, ask: Ask, processes: Processes, repo
     Raises:
         InputError: an assistant cannot be built for this teacher.
     """
-    recipe, data = plan.recipe, plan.data
-    context = BuildContext(data.space, data.texts(), teacher.source, recipe.max_length, TEACHER_SEED)
-    models = plan.assistants or tuple(
-        plan_source(text, plan.registry, plan.cache, "assistant")
-        for text in default_chain(plan.teacher, teacher.source.num_layers, plan.default_assistants))
-    sources = [_begun(model, context) for model in models]
-    chain, in_turn = [teacher], recipe.assistant_use == "chain"
-    for number, (model, source) in enumerate(zip(models, sources, strict=True), start=1):
+    models = begun_chain(plan, teacher.source)
+    chain, in_turn = [teacher], plan.recipe.assistant_use == "chain"
+    for number, (model, source) in enumerate(models, start=1):
         who = f"assistant {number} of {len(models)}"
         taught, seconds = _taught(plan, source, chain[-1] if in_turn else teacher, who, processes, reporter)
         last = in_turn and number == len(models)
         chain.append(Link(model.text, taught, ask(taught, model.text, last), seconds))
     return tuple(chain)
+
+
+def begun_chain(plan: Plan, teacher: LayerSource) -> list[tuple[SourcePlan, LayerSource]]:
+    """The assistants of a run before they learn, those of the recipe or those that its method makes.
+
+    Args:
+        plan: The run.
+        teacher: Its teacher.
+
+    Raises:
+        InputError: an assistant cannot be built for this teacher.
+    """
+    context = BuildContext(plan.data.space, plan.data.texts(), teacher, plan.recipe.max_length, TEACHER_SEED)
+    models = plan.assistants or tuple(
+        plan_source(text, plan.registry, plan.cache, "assistant")
+        for text in default_chain(plan.teacher, teacher.num_layers, plan.default_assistants))
+    return [(model, _begun(model, context)) for model in models]
 
 
 def _begun(model: SourcePlan, context: BuildContext) -> LayerSource:

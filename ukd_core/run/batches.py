@@ -84,15 +84,20 @@ class RowBatches(Sampler[list[int]]):
         seed: Of the order.
         by_length: Put rows of like length into one batch.
         processes: Who takes part.
+        labelled: Which rows have a label, shape (rows,), bool; None where `unlabelled_weight` is 1.
+        unlabelled_weight: How often a row without a label is drawn, against one with a label; see `weighted_pass`.
     """
 
-    def __init__(self, lengths: Tensor, batch_size: int, seed: int, *, by_length: bool, processes: Processes) -> None:
+    def __init__(self, lengths: Tensor, batch_size: int, seed: int, *, by_length: bool, processes: Processes,
+                 labelled: Tensor | None = None, unlabelled_weight: float = 1.0) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
         self.by_length = by_length
         self.processes = processes
         self.epoch = 0
+        self.labelled = None if unlabelled_weight == 1.0 else labelled
+        self.unlabelled_weight = unlabelled_weight
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -105,6 +110,8 @@ class RowBatches(Sampler[list[int]]):
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(mixed))
         order = torch.randperm(len(self.lengths), generator=generator)
+        if self.labelled is not None:
+            order = weighted_pass(self.labelled, self.unlabelled_weight, generator)[order]
         batches = torch.split(order, self.batch_size)
         if self.by_length:
             groups = torch.split(order, self.batch_size * GROUP)
@@ -115,6 +122,35 @@ class RowBatches(Sampler[list[int]]):
             # Where there are fewer rows than processes each takes all of them: the mean of their means is the same.
             shared = len(batch) >= self.processes.count
             yield (batch[self.processes.rank:: self.processes.count] if shared else batch).tolist()
+
+
+def weighted_pass(labelled: Tensor, weight: float, generator: torch.Generator) -> Tensor:
+    """The rows of one pass, as many as there are, where rows without a label take part by weight.
+
+    With L labelled rows, U others and weight w the others have round((L + U) · wU / (L + wU)) of the places. Each kind
+    goes through all of its rows before one is drawn again. So the mean of any term over the pass is what weights 1 and
+    w in a weighted mean of all rows would give, whatever the term does with a batch; to weigh units within a term
+    would have to be done by each term anew, means nothing to one that compares units with each other, and spends as
+    much of the budget on rows that hardly count.
+
+    Args:
+        labelled: Which rows have a label, shape (rows,), bool.
+        weight: w ≥ 0.
+        generator: Draws which rows come once more.
+
+    Returns:
+        Row numbers, shape (rows,), int64, in no particular order.
+    """
+    known, others = labelled.nonzero().flatten(), (~labelled).nonzero().flatten()
+    if not len(known) or not len(others):
+        return torch.arange(len(labelled))
+    places = round(len(labelled) * weight * len(others) / (len(known) + weight * len(others)))
+    return torch.cat([_drawn(known, len(labelled) - places, generator), _drawn(others, places, generator)])
+
+
+def _drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    whole, rest = divmod(count, len(rows))
+    return torch.cat([rows.repeat(whole), rows[torch.randperm(len(rows), generator=generator)[:rest]]])
 
 
 class RowLoader(DataLoader[dict[str, Any]]):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import datasets
+import numpy as np
 import torch
 from torch import Tensor
 
-from ukd_core.errors import InputError, UKDError
+from ukd_core.errors import InputError, Problems, UKDError
 from ukd_core.output_space import OutputSpace
 from ukd_core.run.fingerprint import hash_texts
 from ukd_core.run.labels import (
@@ -21,12 +22,13 @@ from ukd_core.run.labels import (
     choose_names,
     clean_labels,
     encode_split,
+    fewer_labels,
     listed,
     sample_rows,
     split_validation,
-    stratified,
 )
 from ukd_core.run.readers import SPLIT_NAMES, read_tables
+from ukd_core.run.tables_on_disk import ROWS_AT_ONCE, dataset_of, joined, text_table_of
 from ukd_core.spec import nearest
 
 TEXT_COLUMNS = (
@@ -44,8 +46,8 @@ class RawData:
     """What a source holds, before labels are encoded."""
 
     splits: Mapping[str, datasets.Dataset]
-    """"train" and, where they exist, "validation" and "test"; columns text (str), pair (str, only for pairs), label
-    (string, integer, float or list; None where missing) and row (int64, the position in the split)."""
+    """"train" and, where they exist, "validation" and "test"; columns text (str), pair (str, only for pairs) and label
+    (string, integer, float or list; None where missing)."""
     label_names: tuple[str, ...] | None
     """The classes that the source declares, in order; its labels are then these names."""
     pairs: bool
@@ -55,34 +57,94 @@ class RawData:
     """All training labels before any row or label was sampled away: a sample may lack a class, the task does not."""
 
 
+class Texts(Sequence[str]):
+    """The texts of some columns, one column after the other, read from their table a thousand at a time.
+
+    Args:
+        table: Where they are.
+        columns: Their names.
+    """
+
+    def __init__(self, table: datasets.Dataset, columns: Sequence[str]) -> None:
+        self._table = table
+        self._columns = tuple(columns)
+
+    def __len__(self) -> int:
+        return len(self._table) * len(self._columns)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(_values(self._table, column) for column in self._columns)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        column, row = divmod(index % len(self), len(self._table))
+        return str(self._table[row][self._columns[column]])
+
+
 @dataclass(frozen=True)
 class TaskData:
-    """What models are trained on: as `RawData`, with labels as the output space encodes them."""
+    """What models are trained on: as `RawData`, with labels as the output space encodes them.
+
+    Texts stay on disk and are read in parts. In memory are, for each row of a large file, 8 bytes of a label (8·C with
+    several), and 8 more where rows were left out or split off.
+    """
 
     splits: Mapping[str, datasets.Dataset]
+    """Columns text and, for pairs, pair; label, as encoded, where `encoded` lacks the split."""
     space: OutputSpace
     pairs: bool
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
+    """Encoded labels of each split, shape (rows,) or (rows, C), int64 or float64."""
 
     @cached_property
     def hashes(self) -> dict[str, list[str]]:
         """Of each split a hash of its texts and, for pairs, one of the second texts, in order."""
-        columns = ("text", "pair") if self.pairs else ("text",)
-        return {name: [hash_texts(_values(split, column)) for column in columns]
+        return {name: [hash_texts(_values(split, column)) for column in self._columns]
                 for name, split in self.splits.items()}
 
-    def texts(self) -> list[str]:
+    @cached_property
+    def label_hashes(self) -> dict[str, str]:
+        """Of each split a hash of its encoded labels, in order."""
+        return {name: hash_texts(repr(label) for part in torch.split(self._encoded(name), ROWS_AT_ONCE)
+                                 for label in part.tolist()) for name in self.splits}
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return ("text", "pair") if self.pairs else ("text",)
+
+    def texts(self) -> Sequence[str]:
         """All training texts, both sides of pairs."""
-        train = self.splits["train"]
-        return [*train["text"], *(train["pair"] if self.pairs else ())]
+        return Texts(self.splits["train"], self._columns)
 
     def labels(self, split: str) -> Tensor:
         """Encoded labels of a split as one tensor, shape (rows,) or (rows, C); numbers with a fraction as float32."""
-        labels = torch.as_tensor(self.splits[split]["label"][:])
+        labels = self._encoded(split)
         return labels.float() if labels.is_floating_point() else labels
 
     def labelled(self, split: str) -> Tensor:
         """Which rows of a split have a label, shape (rows,), bool."""
         return self.space.is_labelled(self.labels(split))
+
+    def only(self, rows: Mapping[str, Tensor]) -> TaskData:
+        """Some rows of some splits; `rows` has by split the row numbers, shape (rows,), int64."""
+        splits = {name: self.splits[name].select(chosen.tolist()) for name, chosen in rows.items()}
+        return TaskData(splits, self.space, self.pairs,
+                        {name: self._encoded(name)[chosen] for name, chosen in rows.items()})
+
+    def _encoded(self, split: str) -> Tensor:
+        if split in self.encoded:
+            return self.encoded[split]
+        labels = torch.as_tensor(self.splits[split]["label"][:])
+        return labels.double() if labels.is_floating_point() else labels
 
 
 def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_column: str | None = None,
@@ -120,27 +182,21 @@ def read_data(source: str, *, text_columns: Sequence[str] | None = None, label_c
     texts = _find_texts(tables["train"], text_columns, where)
     label = _find_label(tables, label_column, texts, where)
     parts = {split: _rows(table, split, texts, label, where) for split, table in tables.items()}
-    if not any(text.strip() for text in parts["train"]["text"]):
+    if not any(text.strip() for text in _values(parts["train"].texts, "text")):
         raise InputError(where, f"every text in column {texts[0]!r} is empty", "Name another with --text-columns.")
-    seen = [value for value in parts["train"]["label"] if value is not None]
+    seen = [value for value in parts["train"].labels if value is not None]
     unlabelled = parts.pop("unlabelled", None)
     if "validation" not in parts and validation_fraction > 0:
         split_validation(parts, validation_fraction, seed)
     if unlabelled is not None:
-        parts["train"] = {key: values + unlabelled[key] for key, values in parts["train"].items()}
+        parts["train"] = joined(parts["train"], unlabelled)
     for split in parts:
         parts[split] = sample_rows(parts[split], max_train_rows if split == "train" else max_eval_rows, seed)
     if max_labels is not None:
-        parts["train"]["label"] = _fewer(parts["train"]["label"], max_labels, seed)
-    splits = {split: datasets.Dataset.from_dict({**part, "row": list(range(len(part["text"])))})
+        parts["train"] = fewer_labels(parts["train"], max_labels, seed)
+    splits = {split: dataset_of(part)
               for split, part in sorted(parts.items(), key=lambda item: list(SPLIT_NAMES).index(item[0]))}
     return RawData(splits, _declared_names(tables, label), pairs=len(texts) == 2, source=where, seen=seen)
-
-
-def _fewer(labels: Sequence[Any], count: int, seed: int) -> list[Any]:
-    """So many of the labels, stratified; the others are hidden."""
-    kept = set(stratified(labels, count, seed))
-    return [label if row in kept else None for row, label in enumerate(labels)]
 
 
 def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Sequence[str] | None = None,
@@ -176,13 +232,15 @@ def encode_data(raw: RawData, space_type: type[OutputSpace], *, label_names: Seq
                                      f"'{space_type.name}': {str(error).rstrip('.')}") from error
     if metric is not None:
         space.metric = _usable_metric(metric, space)
-    encoded = {split: encode_split(values, space, raw.source, split) for split, values in labels.items()}
+    problems = Problems()
+    encoded = {split: problems.attempt(encode_split, values, space, raw.source, split)
+               for split, values in labels.items()}
+    problems.tell()
     if space_type.problem_type == "single_label_classification" and len(set(map(str, present))) == 1:
         raise InputError(raw.source, f"expected at least two classes in the training rows, got only {present[0]!r}",
                          "Check the label column, or keep more labels.")
-    splits = {split: table.remove_columns("label").add_column("label", encoded[split])
-              for split, table in raw.splits.items()}
-    return TaskData(splits, space, raw.pairs)
+    splits = {split: table.remove_columns("label") for split, table in raw.splits.items()}
+    return TaskData(splits, space, raw.pairs, {split: part for split, part in encoded.items() if part is not None})
 
 
 def _usable_metric(metric: str, space: OutputSpace) -> str:
@@ -195,7 +253,7 @@ def _usable_metric(metric: str, space: OutputSpace) -> str:
 
 def _values(split: datasets.Dataset, column: str) -> Iterator[str]:
     """A column without holding all of it at once."""
-    for part in split.select_columns(column).iter(batch_size=1000):
+    for part in split.select_columns(column).iter(batch_size=ROWS_AT_ONCE):
         yield from part[column]
 
 
@@ -248,14 +306,11 @@ def _find_label(tables: Mapping[str, datasets.Dataset], chosen: str | None, text
 
 
 def _rows(table: datasets.Dataset, split: str, texts: Sequence[str], label: str | None, where: str) -> Rows:
-    rows: Rows = {}
-    for key, name in zip(("text", "pair"), texts, strict=False):
-        column = _need(name, table, split, where)
-        rows[key] = [_as_text(value, column, row, split, where) for row, value in enumerate(table[column][:])]
+    columns = {key: _need(name, table, split, where) for key, name in zip(("text", "pair"), texts, strict=False)}
     found = None if label is None or split == "unlabelled" else _find(label, table.column_names)
-    rows["label"] = [None] * table.num_rows if found is None else _of_one_kind(clean_labels(
+    labels = [None] * table.num_rows if found is None else _of_one_kind(clean_labels(
         table[found][:], _class_names(table.features[found]), where=where, split=split))
-    return rows
+    return Rows(text_table_of(table, columns, split, where), labels, np.arange(table.num_rows))
 
 
 def _of_one_kind(labels: list[Any]) -> list[Any]:
@@ -263,15 +318,6 @@ def _of_one_kind(labels: list[Any]) -> list[Any]:
     if not any(isinstance(label, str) for label in labels):
         return labels
     return [str(label) if isinstance(label, (int, float)) else label for label in labels]
-
-
-def _as_text(value: Any, column: str, row: int, split: str, where: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict)):
-        raise InputError(where, f"expected text in column {column!r}, got a {type(value).__name__} in row {row} of "
-                                f"split '{split}'", "Name a column of texts with --text-columns.")
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
 def _class_names(feature: Any) -> tuple[str, ...] | None:

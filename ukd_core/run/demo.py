@@ -11,7 +11,8 @@ import torch
 
 from ukd_core.run.alternatives import ALTERNATIVES, labelled_task
 from ukd_core.run.answer import load_classifier, texts_per_second
-from ukd_core.run.distill import Plan, completed, make_plan
+from ukd_core.run.distill import completed
+from ukd_core.run.plan import Plan, make_plan
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,62 +14,34 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import set_seed
 
-from ukd_core.layer_source import BuildContext, LayerSource
-from ukd_core.method import Phase
-from ukd_core.plugins import Registry, load_registry
-from ukd_core.run.assistants import Link, check_default_chain, taught_chain
+from ukd_core.layer_source import LayerSource
+from ukd_core.run.assistants import Link, taught_chain
 from ukd_core.run.baseline import baseline_recipe, check_distils, check_labels
-from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
-from ukd_core.run.combination import find_method
-from ukd_core.run.data import TaskData, encode_data, read_data
-from ukd_core.run.device import pick_device, use_bf16
-from ukd_core.run.embedded import cache_folder
+from ukd_core.run.cache.answers import Question, TeacherAnswers, teacher_answers
+from ukd_core.run.device import pick_device
 from ukd_core.run.export.model_card import student_card
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
-from ukd_core.run.live import LiveTeacher, check_shown, runs_live, same_rows
+from ukd_core.run.live import LiveTeacher, runs_live, same_rows
 from ukd_core.run.measuring import folder_bytes, measured, stored_bytes
-from ukd_core.run.mixture import check_mixture, mixed_answers
+from ukd_core.run.mixture import mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
-from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, usable_cache
-from ukd_core.run.phases import (
-    Training,
-    check_phases,
-    needs_states,
-    rehearse,
-    train_phases,
-    usable_phases,
-)
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs
+from ukd_core.run.phases import Training, needs_states, rehearse, train_phases
+from ukd_core.run.plan import Plan, answer_settings, make_plan, make_student, method_of
+from ukd_core.run.preflight.begin import Begun, begin
+from ukd_core.run.preflight.report import examine
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.rows import tokenize_data
-from ukd_core.run.sources import SourcePlan, plan_source
-from ukd_core.run.teacher import read_teacher, ready_teacher, taken_labels
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A recipe with every name looked up and every input read, before anything is trained or written."""
-
-    recipe: Recipe
-    registry: Registry
-    phases: tuple[Phase, ...]
-    teacher: SourcePlan
-    student: SourcePlan
-    data: TaskData
-    cache: Path
-    assistants: tuple[SourcePlan, ...] = ()
-    """Those that the recipe names."""
-    default_assistants: int = 0
-    """How many the method makes where the recipe names none."""
-    keep_states: bool = False
-    """Keep the teacher's hidden states in the cache though this run does not need them."""
+from ukd_core.run.teacher import ready_teacher
 
 
 def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, keep_states: bool = False,
-            reporter: Reporter | None = None, speed: bool = True, baseline: bool = False) -> dict[str, Any]:
+            check: bool = True, reporter: Reporter | None = None, speed: bool = True, baseline: bool = False
+            ) -> dict[str, Any]:
     """Teach the student of a recipe and write its run folder.
 
     The folder holds ``recipe.yaml``, ``student/`` (readable by ``from_pretrained``), ``metrics.json``, ``log.jsonl``,
@@ -83,6 +55,8 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
         overwrite: Replace a run that the output folder already holds.
         resume: Continue it from its last checkpoint; a finished run is returned as it is.
         keep_states: Keep the teacher's hidden states in the cache as well, for later runs whose methods need them.
+        check: Try a few rows on the CPU first, so that what does not fit is found before the teacher learns or
+            answers; a comparison leaves it out of all runs but the first.
         reporter: Where progress goes; standard error by default.
         speed: Measure at the end how fast teacher and student answer; not while other processes use the machine.
         baseline: Train the same student on labels alone as well, with the same seed and steps, into ``baseline/``
@@ -108,20 +82,21 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
         plan = replace(make_plan(recipe), keep_states=keep_states)
         if baseline:
             check_labels(plan.data)
-        metrics = _distilled(plan, processes, reporter, overwrite=overwrite, speed=speed)
+        metrics = _distilled(plan, processes, reporter, overwrite=overwrite, check=check, speed=speed)
     if baseline:
         reporter.say("baseline: the same student, trained on labels alone")
-        completed(other, reporter)
+        completed(other, reporter, check=False)
     return metrics
 
 
-def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrite: bool, speed: bool) -> dict[str, Any]:
-    """A run whose input is checked: from the teacher's answers to what ``metrics.json`` holds."""
+def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrite: bool, check: bool, speed: bool
+               ) -> dict[str, Any]:
+    """A run whose input is read: from a few rows tried to what ``metrics.json`` holds."""
     recipe = plan.recipe
-    check_tokens(plan)
-    chain, answers = ask_teachers(plan, processes, reporter)
-    set_seed(recipe.seed)
-    student = make_student(plan, chain[0].source)
+    begun = checked(plan, reporter) if check else None
+    check_tokens(plan, begun)
+    chain, answers = ask_teachers(plan, processes, reporter, begun)
+    student = begun.student if begun is not None and begun.finished else _made_student(plan, chain[0].source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
                         reporter, live_teacher(plan, chain[-1].source, student))
@@ -139,7 +114,7 @@ def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrit
     return metrics
 
 
-def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) -> dict[str, Any]:
+def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False, check: bool = True) -> dict[str, Any]:
     """The metrics of a run: read where it is complete, resumed where it was begun, replaced where it was another.
 
     One of several runs: its models' speed is not measured.
@@ -150,8 +125,20 @@ def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False) 
     if same and (metrics := finished_metrics(folder)):
         reporter.say(f"{folder}: reused, it was complete")
         return metrics
-    return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, reporter=reporter,
-                   speed=False)
+    return distill(recipe, overwrite=begun and not same, resume=same, keep_states=keep_states, check=check,
+                   reporter=reporter, speed=False)
+
+
+def checked(plan: Plan, reporter: Reporter) -> Begun:
+    """The preflight in short: a few rows through both models and every phase, and the plan in a few lines.
+
+    Raises:
+        UKDError: the first of all that does not fit; its `others` are the rest.
+    """
+    found = examine(plan)
+    found.tell()
+    reporter.say(found.short())
+    return found.begun if found.begun is not None else begin(plan)
 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
@@ -166,20 +153,29 @@ def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> No
     training.processes.wait()
 
 
-def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[tuple[Link, ...], TeacherAnswers]:
-    """The teacher made ready, then its assistants, all on the CPU; and the answers that the student learns from."""
+def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter, begun: Begun | None = None
+                 ) -> tuple[tuple[Link, ...], TeacherAnswers]:
+    """The teacher made ready, then its assistants, all on the CPU; and the answers that the student learns from.
+
+    Args:
+        plan: The run.
+        processes: Who takes part.
+        reporter: Where progress goes.
+        begun: The models as they begin, where they were read before.
+    """
     recipe = plan.recipe
 
     def ask(source: LayerSource, name: str, teaches: bool, probe: bool = False, keep: bool = False) -> TeacherAnswers:
         source.requires_grad_(False).to(pick_device(recipe.device))
         states = keep or (teaches and needs_states(plan.phases, plan.registry))
-        question = Question(source, plan.data, _answer_settings(plan, probe, states), _make_head(plan), plan.cache,
+        question = Question(source, plan.data, answer_settings(plan, probe, states), _make_head(plan), plan.cache,
                             {"teacher": name, "data": recipe.data}, recipe.rebuild_damaged)
         answers = teacher_answers(question, processes, reporter)
         source.cpu()
         return answers
 
-    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter)
+    teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter,
+                            (begun.teacher, True) if begun is not None and begun.finished else None)
     alone = not plan.assistants and not plan.default_assistants
     answers = ask(teacher.source, recipe.teacher, alone, teacher.probe, plan.keep_states)
     first = Link(recipe.teacher, teacher.source, answers, teacher.seconds)
@@ -188,69 +184,32 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter) -> tuple[
     return chain, mixed_answers(plan, chain[1:], processes, reporter) if together else chain[-1].answers
 
 
-def check_tokens(plan: Plan) -> None:
+def check_tokens(plan: Plan, begun: Begun | None = None) -> None:
     """Where the teacher will run beside the student, see that both read the same tokens before anybody learns.
+
+    Args:
+        plan: The run.
+        begun: Its models, where they were read before.
 
     Raises:
         InputError: they do not.
     """
     if runs_live(plan.phases, plan.registry):
-        teacher, _ = read_teacher(plan.teacher, plan.data, plan.recipe)
-        student = make_student(plan, teacher)
-        if plan.assistants:  # the last of them is who runs beside the student
-            teacher = plan.assistants[-1].start(_context(plan, teacher))
-        live_teacher(plan, teacher, student)
+        begun = begun or begin(plan)
+        live_teacher(plan, begun.beside, begun.student)
+
+
+def _made_student(plan: Plan, teacher: LayerSource) -> LayerSource:
+    set_seed(plan.recipe.seed)
+    return make_student(plan, teacher)
 
 
 def live_teacher(plan: Plan, teacher: LayerSource, student: LayerSource) -> LiveTeacher | None:
     """The teacher as it runs in training; None where no phase needs it there."""
     if not runs_live(plan.phases, plan.registry):
         return None
-    recipe = plan.recipe
-    return LiveTeacher(teacher, same_rows(_method(recipe), teacher, student, plan.data, recipe.max_length, plan.cache))
-
-
-def _method(recipe: Recipe) -> str:
-    return "phases" if recipe.phases else f"method '{recipe.method}'"
-
-
-def make_plan(recipe: Recipe) -> Plan:
-    """Look up every name and read every input of a recipe; nothing is written but downloads in the cache."""
-    registry = load_registry(recipe.plugins, recipe.plugin_folder)
-    cache = usable_cache(Path(recipe.cache).expanduser() if recipe.cache else cache_folder())
-    use_bf16(recipe.precision, pick_device(recipe.device))
-    space_type = registry.output_spaces.lookup(recipe.output_space)
-    registry.pseudo_heads.lookup(recipe.pseudo_head)
-    phases = recipe.phases or find_method(recipe.method, registry).phases
-    check_phases(phases, recipe, registry)
-    student = plan_source(recipe.student, registry, cache, "student")
-    teacher = plan_source(recipe.teacher, registry, cache, "teacher")
-    assistants = tuple(plan_source(text, registry, cache, "assistant") for text in recipe.assistants)
-    beside = assistants[-1] if assistants else teacher
-    check_shown(_method(recipe), phases, registry, student=student.kind, teacher=beside.kind)
-    made = 0 if assistants or recipe.phases else find_method(recipe.method, registry).assistants
-    check_default_chain(teacher, recipe.method, made)
-    raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
-                    max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
-                    max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
-                    seed=recipe.data_seed, cache=cache)
-    data = encode_data(raw, space_type, label_names=recipe.label_names,
-                       teacher_labels=taken_labels(teacher, recipe, space_type), metric=recipe.metric)
-    usable_phases(phases, registry, data)
-    plan = Plan(recipe, registry, tuple(phases), teacher, student, data, cache, assistants, made)
-    if recipe.assistant_use == "ensemble":
-        check_mixture(plan)
-    return plan
-
-
-def make_student(plan: Plan, teacher: LayerSource) -> LayerSource:
-    """The student before training: built new, or existing weights with a classifier for this space."""
-    return plan.student.start(_context(plan, teacher))
-
-
-def _context(plan: Plan, teacher: LayerSource) -> BuildContext:
-    recipe = plan.recipe
-    return BuildContext(plan.data.space, plan.data.texts(), teacher, recipe.max_length, recipe.seed)
+    rows = same_rows(method_of(plan.recipe), teacher, student, plan.data, plan.recipe.max_length, plan.cache)
+    return LiveTeacher(teacher, rows)
 
 
 def score_student(training: Training) -> dict[str, Tensor]:
@@ -259,14 +218,6 @@ def score_student(training: Training) -> dict[str, Tensor]:
               for name, rows in training.rows.items() if name != "train"}
     training.source.cpu()
     return logits
-
-
-def _answer_settings(plan: Plan, probe: bool, states: bool) -> AnswerSettings:
-    recipe = plan.recipe
-    return AnswerSettings(
-        max_length=recipe.max_length, head=recipe.pseudo_head, l2=recipe.head_l2, head_rows=recipe.head_rows,
-        probe=probe, bf16=use_bf16(recipe.precision, pick_device(recipe.device)), dtype=recipe.cache_dtype,
-        states=states)
 
 
 def _make_head(plan: Plan) -> Any:

@@ -43,8 +43,7 @@ def tokenizer_facts(source: LayerSource) -> str:
 
 def data_facts(data: TaskData) -> dict[str, Any]:
     """Texts and labels of all splits, in order, and the space."""
-    labels = {name: hash_texts(map(repr, split["label"][:])) for name, split in data.splits.items()}
-    return {"space": [data.space.name, *data.space.labels], "texts": data.hashes, "labels": labels}
+    return {"space": [data.space.name, *data.space.labels], "texts": data.hashes, "labels": data.label_hashes}
 
 
 def hash_weights(weights: dict[str, Tensor]) -> str:

@@ -8,17 +8,43 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import datasets
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from ukd_core.errors import InputError
 from ukd_core.output_space import OutputSpace
 
 logger = logging.getLogger(__name__)
 
-Rows = dict[str, list[Any]]
-"""Columns of a split while it is read: text, pair (for pairs), label."""
+
+@dataclass(frozen=True)
+class Rows:
+    """A split while it is read: which rows of a table it has, in order, and their raw labels."""
+
+    texts: datasets.Dataset
+    """Columns text and, for pairs, pair; on disk where the file was large."""
+    labels: list[Any]
+    """The label of every row of the table, chosen or not; None where it has none."""
+    chosen: npt.NDArray[np.int64]
+    """Numbers of the rows, ascending."""
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.int64]) -> Rows:
+        """Some of the rows, by their place among the chosen ones."""
+        return replace(self, chosen=self.chosen[np.asarray(places, dtype=np.int64)])
+
+    def labels_of_rows(self) -> list[Any]:
+        """The labels of the chosen rows, in order."""
+        return [self.labels[row] for row in self.chosen]
+
 
 _POSITIONAL = re.compile(r"LABEL_\d+")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -183,23 +209,44 @@ def match(value: Any, names: Sequence[str]) -> Any:
     return close[0] if len(close) == 1 else value
 
 
-def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: str) -> list[Any]:
+def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: str) -> Tensor:
     """Labels of one split as the space encodes them, its `missing` where there is none.
 
+    Args:
+        labels: Raw labels, None where missing.
+        space: What they mean.
+        where: The data, as the user named it, for errors.
+        split: The split, likewise.
+
+    Returns:
+        Shape (rows,) or (rows, C), int64 or float64.
+
     Raises:
-        InputError: a label that is not in the space; names the row, counted from 0.
+        InputError: labels that are not in the space; names the first row, counted from 0, and all such labels.
     """
-    encoded = []
+    rows, values = [], []
+    unknown: dict[str, tuple[int, Any, ValueError]] = {}
     for row, label in enumerate(labels):
-        try:
-            value = space.missing if label is None else space.encode(match(label, space.labels))
-        except ValueError as error:
-            close = difflib.get_close_matches(str(label), space.labels, n=1)
-            hint = f"Did you mean {close[0]!r}? " if close else ""
-            remedy = "Correct it, or name another label column." if space.problem_type == "regression" else (
-                "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
-            raise InputError(f"{where}, split '{split}', row {row}", _sentence(error), hint + remedy) from error
-        encoded.append(value.tolist() if hasattr(value, "tolist") else value)
+        if label is not None:
+            try:
+                values.append(space.encode(match(label, space.labels)))
+                rows.append(row)
+            except ValueError as error:
+                unknown.setdefault(repr(label), (row, label, error))
+    if unknown:
+        (row, label, wrong), *more = unknown.values()
+        close = difflib.get_close_matches(str(label), space.labels, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        also = f"; nor are {len(more)} more: {listed((value for _, value, _ in more), 10)}" if more else ""
+        remedy = "Correct it, or name another label column." if space.problem_type == "regression" else (
+            "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
+        raise InputError(f"{where}, split '{split}', row {row}", _sentence(wrong) + also, hint + remedy) from wrong
+    missing = torch.as_tensor(np.asarray(space.missing))
+    encoded = missing.expand(len(labels), *missing.shape).clone()
+    if rows:
+        known = torch.as_tensor(np.asarray(values))
+        encoded = encoded.to(known.dtype) if known.is_floating_point() else encoded
+        encoded[rows] = known.to(encoded.dtype)
     return encoded
 
 
@@ -253,21 +300,26 @@ def _shares(sizes: Sequence[int], count: int, spare: int) -> list[int]:
 
 def sample_rows(rows: Rows, limit: int | None, seed: int) -> Rows:
     """A random sample of at most `limit` rows, in their order; all rows where there is no limit."""
-    count = len(rows["text"])
-    if limit is None or limit >= count:
+    if limit is None or limit >= len(rows):
         return rows
-    return _take(rows, sorted(np.random.default_rng(seed).permutation(count)[:limit].tolist()))
+    return rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit]))
 
 
 def split_validation(parts: dict[str, Rows], fraction: float, seed: int) -> None:
     """Move a stratified share of the labelled training rows into "validation"; each label keeps a training row."""
-    labels = parts["train"]["label"]
+    train = parts["train"]
+    labels = train.labels_of_rows()
     count = max(1, round(fraction * sum(label is not None for label in labels)))
     held = stratified(labels, count, seed, spare_one=True)
     if held:
-        rest = sorted(set(range(len(labels))) - set(held))
-        parts["validation"], parts["train"] = _take(parts["train"], held), _take(parts["train"], rest)
+        parts["validation"] = train.take(held)
+        parts["train"] = train.take(np.delete(np.arange(len(train)), held))
 
 
-def _take(rows: Rows, chosen: Sequence[int]) -> Rows:
-    return {key: [values[index] for index in chosen] for key, values in rows.items()}
+def fewer_labels(rows: Rows, count: int, seed: int) -> Rows:
+    """So many of the labels, stratified; the others are hidden."""
+    kept = rows.chosen[stratified(rows.labels_of_rows(), count, seed)]
+    labels: list[Any] = [None] * len(rows.labels)
+    for row in kept.tolist():
+        labels[row] = rows.labels[row]
+    return replace(rows, labels=labels)

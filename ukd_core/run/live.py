@@ -110,13 +110,28 @@ def same_rows(where: str, teacher: LayerSource, student: LayerSource, data: Task
         InputError: some row has other tokens.
     """
     own, given = (tokenize_data(source, data, max_length, cache)["train"] for source in (student, teacher))
+    refuse_other_tokens(where, own, given)
+    return given
+
+
+def refuse_other_tokens(where: str, own: TokenizedRows, given: TokenizedRows) -> None:
+    """Compare the same rows as a student and a teacher read them.
+
+    Args:
+        where: The method, for the message.
+        own: As the student reads them.
+        given: As the teacher reads them.
+
+    Raises:
+        InputError: some row has other tokens.
+    """
     row = _first_difference(own.ragged, given.ragged)
     if row is not None:
-        raise InputError(where, f"expected a student that reads the teacher's tokens, got adapter '{student.name}' and "
-                                f"adapter '{teacher.name}' with different tokens in training row {row}",
+        raise InputError(where, f"expected a student that reads the teacher's tokens, got adapter "
+                                f"'{own.source.name}' and adapter '{given.source.name}' with different "
+                                f"tokens in training row {row}",
                          "Give the student the teacher's tokenizer (one of the teacher's kind, or vocabulary=teacher) "
                          "and both a --max-length that they can read, or choose another method.")
-    return given
 
 
 def _first_difference(one: Ragged, other: Ragged) -> int | None:

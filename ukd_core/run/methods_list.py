@@ -65,10 +65,11 @@ def _phases(method: Method) -> Iterator[str]:
         yield (f"before: {method.assistants} assistant{'s' if method.assistants > 1 else ''} between teacher and "
                "student, taught by logit-kd, unless the run names others")
     for phase in method.phases:
-        yield f"{phase.name}, {phase.share:.0%} of the steps: " + " + ".join(map(_weighted, phase.terms))
+        yield f"{phase.name}, {phase.share:.0%} of the steps: " + " + ".join(map(weighted_term, phase.terms))
 
 
-def _weighted(spec: TermSpec) -> str:
+def weighted_term(spec: TermSpec) -> str:
+    """A term with its weight, the points of a schedule included, and its options."""
     options = ",".join(f"{key}={value}" for key, value in spec.options.items())
     name = spec.key + (f" ({options})" if options else "")
     if not isinstance(spec.weight, tuple):

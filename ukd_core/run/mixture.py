@@ -28,7 +28,7 @@ from ukd_core.run.phases import needs_states
 
 if TYPE_CHECKING:
     from ukd_core.run.assistants import Link
-    from ukd_core.run.distill import Plan
+    from ukd_core.run.plan import Plan
     from ukd_core.run.processes import Processes
     from ukd_core.run.progress import Reporter
 

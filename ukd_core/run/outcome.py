@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.assistants import Link
-    from ukd_core.run.distill import Plan
     from ukd_core.run.phases import Training
+    from ukd_core.run.plan import Plan
 
 RUN_FORMAT = 1
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from ukd_core.errors import InputError
+from ukd_core.errors import InputError, Problems
 from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
@@ -78,7 +78,8 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     if training.recipe.trim_vocabulary:
         rows, trimmed = trim_vocabulary(training.source, training.rows)
         training = replace(training, rows=rows)
-    for number, (phase, steps) in enumerate(zip(phases, _steps(training, phases), strict=True), start=1):
+    budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
+    for number, (phase, steps) in enumerate(zip(phases, budget, strict=True), start=1):
         folder = training.folder / "checkpoints" / f"{number}-{phase.name}"
         finished = folder / "finished.safetensors"
         if not finished.is_file():
@@ -103,11 +104,17 @@ def rehearse(training: Training, phases: Sequence[Phase]) -> None:
         UKDError: what a term or projector says of layers, widths or options that do not fit.
     """
     for phase in usable_phases(phases, training.registry, training.data):
-        model = _model(training, phase)
-        train, _ = _datasets(training, phase, model)
+        model, batch = phase_batch(training, phase, 2)
         model.train().source.eval()
         with torch.no_grad():
-            model(**train.__getitems__(range(min(2, len(train)))))
+            model(**batch)
+
+
+def phase_batch(training: Training, phase: Phase, rows: int) -> tuple[DistillationModel, dict[str, Any]]:
+    """What a phase trains, and its first rows (at most so many) as a batch of it; on the device of the source."""
+    model = _model(training, phase)
+    train, _ = _datasets(training, phase, model)
+    return model, train.__getitems__(range(min(rows, len(train))))
 
 
 def usable_phases(phases: Sequence[Phase], registry: Registry, data: TaskData) -> list[Phase]:
@@ -135,6 +142,7 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
         UnknownNameError: a term or projector that nobody registers.
         InputError: an option that it does not take, two terms of one name in a phase, or shares that are not a whole.
     """
+    problems = Problems()
     total = math.fsum(phase.share for phase in phases)
     if not math.isclose(total, 1.0, abs_tol=1e-6):
         raise InputError("phases", f"expected shares that sum to 1, got {total:g}", "Change the share of a phase.")
@@ -145,10 +153,12 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
             raise InputError(f"phase '{phase.name}'", f"expected a name without dots for each term, each once, got "
                                                       f"{wrong!r}", "Give the term a label of its own.")
         for spec in phase.terms:
-            kind = registry.terms.lookup(spec.term)
-            read_options(kind.Options, spec.options, f"term '{spec.term}'")
+            with problems.gathered():
+                kind = registry.terms.lookup(spec.term)
+                read_options(kind.Options, spec.options, f"term '{spec.term}'")
     if recipe.projector is not None:
-        find_projector(recipe.projector, registry)
+        problems.attempt(find_projector, recipe.projector, registry)
+    problems.tell()
 
 
 def needs_states(phases: Sequence[Phase], registry: Registry) -> bool:
@@ -190,23 +200,34 @@ def make_terms(phase: Phase, training: Training) -> dict[str, Term]:
         teacher_widths=kept if teacher is None else teacher.widths,
         student_embedding_width=student.embedding_width if student.embeddings_available else None,
         teacher_embedding_width=teacher.embedding_width if teacher is not None and teacher.embeddings_available
-        else None)
-    terms = {}
+        else None, class_weights=recipe.class_weights, class_counts=_class_counts(training.data))
+    terms, problems = {}, Problems()
     for spec in phase.terms:
         kind = registry.terms.lookup(spec.term)
-        terms[spec.key] = kind(read_options(kind.Options, spec.options, f"term '{spec.term}'"), setup)
+        with problems.gathered():
+            terms[spec.key] = kind(read_options(kind.Options, spec.options, f"term '{spec.term}'"), setup)
+    problems.tell()
     return terms
 
 
-def _steps(training: Training, phases: Sequence[Phase]) -> list[int]:
-    """Training steps of each phase, at least one; together those of the budget, however shares are rounded."""
-    total = training.recipe.epochs * _steps_a_pass(training)
+def _class_counts(data: TaskData) -> tuple[int, ...] | None:
+    if data.space.problem_type != "single_label_classification":
+        return None
+    labels = data.labels("train")[data.labelled("train")]
+    return tuple(torch.bincount(labels, minlength=data.space.size).tolist())
+
+
+def phase_steps(recipe: Recipe, rows: int, phases: Sequence[Phase]) -> list[int]:
+    """Training steps of each phase, at least one; together those of the budget, however shares are rounded.
+
+    Args:
+        recipe: Says how many passes over the training rows there are, and how many rows a step has.
+        rows: Training rows, labelled or not.
+        phases: Those that are trained.
+    """
+    total = recipe.epochs * math.ceil(rows / recipe.batch_size)
     ends = [round(total * math.fsum(phase.share for phase in phases[: number + 1])) for number in range(len(phases))]
     return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def _steps_a_pass(training: Training) -> int:
-    return math.ceil(len(training.rows["train"]) / training.recipe.batch_size)
 
 
 def _train_phase(training: Training, phase: Phase, number: int, steps: int, folder: Path, select_best: bool) -> None:
@@ -218,11 +239,12 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
     # Checkpoints fall between passes over the rows of the phase: there the order of batches is drawn anew, so that a
     # resumed run draws the same one.
     own_pass = math.ceil(len(train) / recipe.batch_size)
-    interval = own_pass * max(1, round(_steps_a_pass(training) / own_pass))
+    interval = own_pass * max(1, round(math.ceil(len(training.rows["train"]) / recipe.batch_size) / own_pass))
     args = _arguments(training, folder, seed, steps, min(steps, interval),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
-                         processes=training.processes)
+                         processes=training.processes, labelled=training.data.labelled("train")[train.keep],
+                         unlabelled_weight=recipe.unlabelled_weight)
     title = f"{training.source.name}: {phase.name}"
     with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
         trainer = DistillationTrainer(

@@ -69,6 +69,11 @@ class Recipe(Options):
                                                     "they stay as they are, where weight decay would shrink them")
     compile: bool = Field(False, description="Compile the student with torch.compile: a minute before the first step, "
                                              "faster steps on most GPUs")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: in the loss against labels a row weighs rows / (classes x rows of its class), "
+                            "for data with rare classes")
+    unlabelled_weight: float = Field(1.0, ge=0.0, description="How often a training row without a label is drawn, "
+                                                              "against one with a label; the steps stay the same")
     temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
                                                                      "default: the method's")
     projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-import datasets
+import numpy as np
 import torch
 from torch import Tensor
 
 from ukd_core.ragged import Ragged, starts_of
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import fingerprint, tokenizer_facts
-from ukd_core.silence import quiet
 
 if TYPE_CHECKING:
+    import datasets
+
     from ukd_core.layer_source import LayerSource
     from ukd_core.run.data import TaskData
 
@@ -24,6 +27,8 @@ TEXTS_A_TURN = 1000
 """Texts that a tokenizer is given at once."""
 SMALL_COLUMNS = frozenset({"attention_mask", "token_type_ids"})
 """Columns whose values fit into a byte."""
+LENGTHS = "lengths"
+"""File of the tokens of each row, int32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class TokenizedRows:
     """The columns of the model's tokenizer."""
     source: LayerSource
     """The model, which says how rows are padded."""
+    number: Tensor | None = None
+    """What the model calls each id of the tokenizer while its vocabulary is trimmed, shape (ids,), int32."""
 
     @classmethod
     def of(cls, source: LayerSource, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int) -> Self:
@@ -59,11 +66,17 @@ class TokenizedRows:
             rows: Row numbers, shape (units,), int64.
             length: At least that of the longest of them; None: `padded_length`.
         """
-        return self.ragged.padded(rows, length or self.padded_length(rows), self.source.padding())
+        made = self.ragged.padded(rows, length or self.padded_length(rows), self.source.padding())
+        if self.number is not None:
+            made["input_ids"] = self.number[made["input_ids"]].long()
+        return made
 
 
 def tokenize_data(source: LayerSource, data: TaskData, max_length: int, cache: Path) -> dict[str, TokenizedRows]:
     """Every split as `source` reads it; kept in `cache`, so that another run with this tokenizer reads it.
+
+    Tokens are written as they are made and mapped into memory when read: of a file of any size there are only 8 bytes
+    a row in memory, where each row begins.
 
     Args:
         source: The model.
@@ -71,7 +84,7 @@ def tokenize_data(source: LayerSource, data: TaskData, max_length: int, cache: P
         max_length: Longest row in tokens.
         cache: The cache folder.
     """
-    facts = {"format": 1, "adapter": source.name, "max_length": max_length, "limit": source.max_positions,
+    facts = {"format": 2, "adapter": source.name, "max_length": max_length, "limit": source.max_positions,
              "tokenizer": tokenizer_facts(source)}
     return {name: TokenizedRows(_kept(source, split, max_length, cache, {**facts, "texts": data.hashes[name]}), source)
             for name, split in data.splits.items()}
@@ -81,31 +94,32 @@ def _kept(source: LayerSource, split: datasets.Dataset, max_length: int, cache: 
           ) -> Ragged:
     entry = cache / "tokens" / fingerprint(dict(facts))
     if not entry.is_dir():
-        with whole_folder(entry) as folder, quiet():
-            _tokenized(source, split, max_length).save_to_disk(folder)
-    with quiet():
-        return _flat(datasets.load_from_disk(entry))
+        with whole_folder(entry) as folder:
+            _write(source, split, max_length, folder)
+    lengths = torch.from_numpy(np.fromfile(entry / LENGTHS, dtype=np.int32))
+    columns = {path.stem: _mapped(path) for path in sorted(entry.glob("*.tokens"))}
+    return Ragged(columns, starts_of(lengths.long()))
 
 
-def _tokenized(source: LayerSource, split: datasets.Dataset, max_length: int) -> datasets.Dataset:
-    def tokenize(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        return source.tokenize(batch["text"], batch.get("pair"), max_length=max_length)
+def _write(source: LayerSource, split: datasets.Dataset, max_length: int, folder: Path) -> None:
+    """A file for each column of the tokenizer, row after row, and one for the lengths of the rows."""
+    with ExitStack() as files:
+        lengths = files.enter_context((folder / LENGTHS).open("wb"))
+        columns: dict[str, BinaryIO] = {}
+        for texts in split.iter(batch_size=TEXTS_A_TURN):
+            made = source.tokenize(texts["text"], texts.get("pair"), max_length=max_length)
+            for name, rows in made.items():
+                if name not in columns:
+                    columns[name] = files.enter_context((folder / f"{name}.tokens").open("wb"))
+                kind = np.int8 if name in SMALL_COLUMNS else np.int32
+                np.fromiter(chain.from_iterable(rows), dtype=kind).tofile(columns[name])
+            np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tofile(lengths)
 
-    columns = [column for column in ("text", "pair") if column in split.column_names]
-    names = source.tokenize([""], [""] if "pair" in columns else None, max_length=max_length)
-    features = datasets.Features({
-        name: datasets.List(datasets.Value("int8" if name in SMALL_COLUMNS else "int32")) for name in names})
-    return split.select_columns(columns).map(
-        tokenize, batched=True, batch_size=TEXTS_A_TURN, remove_columns=columns, features=features,
-        new_fingerprint="tokens", load_from_cache_file=False)
 
-
-def _flat(table: datasets.Dataset) -> Ragged:
-    """The flat arrays behind an Arrow table of lists."""
-    arrow = table.data.table.combine_chunks()
-    columns, lengths = {}, None
-    for name in arrow.column_names:
-        lists = arrow[name].combine_chunks()
-        columns[name] = torch.from_numpy(lists.flatten().to_numpy(zero_copy_only=False, writable=True))
-        lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    return Ragged(columns, starts_of(torch.tensor(lengths, dtype=torch.int64)))
+def _mapped(path: Path) -> Tensor:
+    """The values of a file, read when they are looked at: shape (values,), int8 or int32."""
+    kind = np.dtype(np.int8 if path.stem in SMALL_COLUMNS else np.int32)
+    if path.stat().st_size == 0:
+        return torch.zeros(0, dtype=torch.int32)
+    # Copied on write, which nobody does: PyTorch warns of arrays that cannot be written.
+    return torch.from_numpy(np.memmap(path, dtype=kind, mode="c").view(np.ndarray))

@@ -33,8 +33,10 @@ TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
 TRAINING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary", "metric")
 """Keys of a recipe that decide any model that is trained before the student."""
-TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate")
+TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate", "class_weights")
 """Those that decide a fine-tuned teacher."""
+LATER_KEYS = ("class_weights", "unlabelled_weight")
+"""Keys that count only where they are not the default: what was kept before there were such keys stays good."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +50,46 @@ class Teacher:
     """Spent on fine-tuning in this run."""
 
 
-def taken_labels(plan: SourcePlan, recipe: Recipe, space_type: type[OutputSpace]) -> tuple[str, ...] | None:
-    """What the teacher was trained to answer, where it is taken as it is; None where it will learn this task.
+def stored_teacher(plan: SourcePlan, recipe: Recipe) -> LayerSource | None:
+    """The teacher as it is stored; None where it will learn this task, whatever it was trained to answer."""
+    return None if plan.location is None or recipe.teacher_tuning != "auto" else plan.load()
+
+
+def check_head(text: str, source: LayerSource, space_type: type[OutputSpace]) -> None:
+    """Refuse a classifier whose scores mean something else than those of the output space.
+
+    Args:
+        text: The teacher as the user wrote it.
+        source: The teacher; an encoder without a classifier is fine, it will get one.
+        space_type: The output space of the run.
 
     Raises:
-        InputError: its scores mean something else than those of the output space.
+        InputError: it answers with several labels where one is asked for, say.
     """
-    if plan.location is None or recipe.teacher_tuning != "auto":
-        return None
-    source = plan.load()
     if source.label_names is not None and not speaks(source, space_type):
-        raise InputError(f"teacher '{plan.text}'", f"expected a classifier for output space '{space_type.name}' "
+        raise InputError(f"teacher '{text}'", f"expected a classifier for output space '{space_type.name}' "
                          f"(problem_type {space_type.problem_type}), got {source.model.config.problem_type}",
                          "Change --output-space, or retrain it with --teacher-tuning finetune.")
-    return source.label_names
 
 
 def ready_teacher(plan: SourcePlan, data: TaskData, recipe: Recipe, registry: Registry, cache: Path,
-                  processes: Processes, reporter: Reporter) -> Teacher:
+                  processes: Processes, reporter: Reporter, begun: tuple[LayerSource, bool] | None = None) -> Teacher:
     """Take, probe or fine-tune the teacher; fine-tuned weights are read from `cache` where they fit.
+
+    Args:
+        plan: What the recipe says of it.
+        data: The task.
+        recipe: The run.
+        registry: Where methods are registered.
+        cache: The cache folder.
+        processes: Who takes part.
+        reporter: Where progress goes.
+        begun: As `read_teacher` gives it, where that was done before.
 
     Raises:
         InputError: the teacher has to learn the task, but no training row has a label.
     """
-    source, finished = read_teacher(plan, data, recipe)
+    source, finished = begun or read_teacher(plan, data, recipe)
     if finished or recipe.teacher_tuning == "probe":
         return Teacher(source, probe=not finished)
     return _finetuned(source, plan, data, recipe, registry, cache, processes, reporter)
@@ -128,7 +146,8 @@ def training_facts(role: str, source: LayerSource, data: TaskData, recipe: Recip
     return {role: source_facts(source), "data": data_facts(data), "torch": torch.__version__,
             "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
             "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
-            **{key: getattr(recipe, key) for key in keys}}
+            **{key: getattr(recipe, key) for key in keys if key not in LATER_KEYS
+               or getattr(recipe, key) != type(recipe).model_fields[key].default}}
 
 
 def kept_model(entry: Path, source: LayerSource, who: str, train: Callable[[Path], None], processes: Processes,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ukd_core.ragged import Ragged
 from ukd_core.run.rows import TokenizedRows
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 WORTH_IT = 0.9
 """Share of the rows in use above which nothing is gained."""
+IDS_AT_ONCE = 1 << 20
+"""Tokens that are looked at together; their file may be larger than memory."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def trim_vocabulary(source: LayerSource, rows: Mapping[str, TokenizedRows]
         return rows, None
     reads = torch.zeros(full.num_embeddings, dtype=torch.bool)
     for part in rows.values():
-        reads[part.ragged.columns["input_ids"].long()] = True
+        for ids in torch.split(part.ragged.columns["input_ids"], IDS_AT_ONCE):
+            reads[ids.long()] = True
     # Models know the padding id by its number, so all ids up to it keep theirs.
     reads[: source.padding()["input_ids"] + 1] = True
     used = reads.nonzero().flatten()
@@ -74,9 +76,4 @@ def trim_vocabulary(source: LayerSource, rows: Mapping[str, TokenizedRows]
     source.model.set_input_embeddings(small)
     number = torch.full((full.num_embeddings,), -1, dtype=torch.int32)
     number[used] = torch.arange(len(used), dtype=torch.int32)
-    return {name: _renumbered(part, number) for name, part in rows.items()}, TrimmedVocabulary(source, full, used)
-
-
-def _renumbered(rows: TokenizedRows, number: Tensor) -> TokenizedRows:
-    columns = {**rows.ragged.columns, "input_ids": number[rows.ragged.columns["input_ids"].long()]}
-    return replace(rows, ragged=Ragged(columns, rows.ragged.starts))
+    return {name: replace(part, number=number) for name, part in rows.items()}, TrimmedVocabulary(source, full, used)

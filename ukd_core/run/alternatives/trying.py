@@ -16,9 +16,9 @@ import torch
 
 from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.run.alternatives.task import Alternative, Fitted, NotServed, Task
-from ukd_core.run.distill import Plan, make_plan
 from ukd_core.run.files import write_text
 from ukd_core.run.measuring import real_texts, timed
+from ukd_core.run.plan import Plan, make_plan
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.teacher import Teacher, ready_teacher

@@ -163,23 +163,35 @@ def _work(target: Path) -> Path:
     return target.with_name(target.name + ".work")
 
 
-def _announce(question: Question, tokens: int, work: Path, reporter: Reporter) -> None:
-    """Say how large the entry will be; refuse where the disk has no room for it."""
-    settings, source = question.settings, question.source
-    size = np.dtype(settings.dtype).itemsize
-    rows = {name: len(split) for name, split in question.data.splits.items()}
-    kept = sum(rows.values()) * (source.num_layers + 1) * question.data.space.size * size
-    kept += rows["train"] * sum(source.widths) * size * settings.states
+def entry_size(source: LayerSource, rows: Mapping[str, int], size: int, settings: AnswerSettings) -> tuple[int, int]:
+    """Bytes of an entry on disk, and of the room that is needed while it is made.
+
+    Args:
+        source: Who answers.
+        rows: Rows of each split.
+        size: C, the number of scores.
+        settings: What is kept, and as which type.
+    """
+    number = np.dtype(settings.dtype).itemsize
+    kept = sum(rows.values()) * (source.num_layers + 1) * size * number
+    kept += rows["train"] * sum(source.widths) * number * settings.states
     # Until it is assembled, shards hold the scores once more, and the states that heads are fitted on.
     held = rows["train"] if settings.states else min(rows["train"], settings.head_rows)
-    needed = 2 * kept + held * (sum(source.widths) + question.data.space.size) * 4
+    return kept, 2 * kept + held * (sum(source.widths) + size) * 4
+
+
+def _announce(question: Question, tokens: int, work: Path, reporter: Reporter) -> None:
+    """Say how large the entry will be; refuse where the disk has no room for it."""
+    rows = {name: len(split) for name, split in question.data.splits.items()}
+    kept, needed = entry_size(question.source, rows, question.data.space.size, question.settings)
     free = shutil.disk_usage(work).free
     if needed > free:
-        raise InputError(f"cache '{question.cache}'", f"expected {_megabytes(needed)} of free space for the teacher's "
-                         f"answers, got {_megabytes(free)}", "Make room, or name another disk with --cache.")
+        raise InputError(f"cache '{question.cache}'", f"expected {megabytes(needed)} of free space for the teacher's "
+                         f"answers, got {megabytes(free)}", "Make room, or name another disk with --cache.")
     reporter.say(f"teacher answers: {sum(rows.values()):,} rows, {tokens:,} tokens to run once; "
-                 f"{_megabytes(kept)} on disk ({_megabytes(needed)} while they are made)")
+                 f"{megabytes(kept)} on disk ({megabytes(needed)} while they are made)")
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: float) -> str:
+    """Bytes in words."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ukd_core.errors import InputError
 from ukd_core.run.combination import find_method
 from ukd_core.run.compare.grid import Cell
-from ukd_core.run.distill import completed, make_plan
+from ukd_core.run.distill import completed
 from ukd_core.run.output import finished_metrics
 from ukd_core.run.phases import check_phases, needs_states, usable_phases
+from ukd_core.run.plan import make_plan
 from ukd_core.run.progress import Reporter
 from ukd_core.run.recipe import Recipe
 from ukd_core.run.table import text_table
@@ -91,7 +92,7 @@ def _say(reporter: Reporter, grid: Grid, done: Mapping[Cell, Mapping[str, Any]],
 def _each(grid: Grid, cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
     """The runs of some cells as they end: here in their order, or in several processes at once."""
     if jobs == 1:
-        yield from ((cell, completed(grid.recipe(cell), Reporter(quiet=True))) for cell in cells)
+        yield from ((cell, completed(grid.recipe(cell), Reporter(quiet=True), check=False)) for cell in cells)
         return
     with ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs): cell for cell in cells}
@@ -112,7 +113,7 @@ def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
     resume = ["--resume"] if (folder / "recipe.yaml").is_file() else []
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     ended = subprocess.run([sys.executable, "-m", "ukd_core.cli", "distill", "--recipe", str(asked), "--no-speed",
-                            *resume],
+                            "--no-check", *resume],
                            env={**os.environ, "OMP_NUM_THREADS": threads}, capture_output=True, text=True, check=False)
     asked.unlink(missing_ok=True)
     metrics = finished_metrics(folder)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ukd_core.run.answer import load_classifier
 from ukd_core.run.compare.grid import BASELINE, Cell, Grid
-from ukd_core.run.distill import make_plan
 from ukd_core.run.files import write_text
 from ukd_core.run.forward import classify
+from ukd_core.run.plan import make_plan
 from ukd_core.run.rows import TokenizedRows
 from ukd_core.run.speed import Speed, measure_speed
 from ukd_core.run.teacher import read_teacher
