@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -14,6 +15,8 @@ from ukd_core import BuildContext
 from ukd_core.run.alternatives import ALTERNATIVES, Task
 from ukd_core.run.alternatives.static_table import SIF, static_table
 from ukd_core.run.alternatives.task import NotServed
+from ukd_core.run.forward import classify
+from ukd_core.run.rows import TokenizedRows
 from ukd_core.run.teacher import Teacher
 
 OIL, GRAIN = ("oil rose today", "crude oil prices", "the oil price fell"), ("wheat and corn", "a good corn harvest",
@@ -119,6 +122,18 @@ def test_the_static_table_is_that_of_the_formula(teacher):
         assert table[:, axis].astype(float) * sign == pytest.approx(expected[:, axis], abs=2e-3)
 
 
+def test_the_teacher_in_eight_bits_answers_nearly_as_it_does(registry, teacher):
+    space = space_of(registry)
+    fitted = ALTERNATIVES["teacher-int8"].fit(task_of(space, oil(), teacher=teacher))
+    texts = ["oil rose today", "", "corn"]
+    expected = classify(teacher, TokenizedRows.of(teacher, texts, None, 32)).numpy()
+    found = fitted.answer(texts, None)
+    assert found.shape == (3, 2)
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+    assert not np.array_equal(found, expected)  # it is rounded
+    assert fitted.parameters == teacher.num_parameters
+
+
 def why(name: str, task: Task) -> str:
     with pytest.raises(NotServed) as reason:
         ALTERNATIVES[name].fit(task)
@@ -142,6 +157,13 @@ def test_what_cannot_be_served_is_said(registry, monkeypatch, teacher):
     assert why("fasttext", task_of(space, oil())) == "fastText says: Encountered NaN"
     monkeypatch.setitem(sys.modules, "fasttext", None)
     assert why("fasttext", task_of(space, oil())) == "fasttext-numpy2 is not installed"
+    probe = dataclasses.replace(task_of(space, oil()), teacher=lambda: Teacher(teacher, probe=True))
+    assert why("teacher-int8", probe) == (
+        "the teacher's classifier is a probe of this run, which is no part of its weights")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnx", None)
+        patch.setattr("ukd_core.run.export.graph.find_spec", lambda package: None)
+        assert why("teacher-int8", task_of(space, oil(), teacher=teacher)).startswith("it cannot be exported: ONNX: ")
     monkeypatch.setattr(type(teacher), "tokens_available", False)
     assert why("model2vec", task_of(space, oil(), teacher=teacher)) == (
         "the teacher shows no token states to make a table of")
@@ -152,8 +174,8 @@ def test_what_cannot_be_served_is_said(registry, monkeypatch, teacher):
 
 @pytest.mark.parametrize(("given", "text"), [
     ("tfidf,fasttxt", "ukd: alternative 'fasttxt': no such alternative. Did you mean 'fasttext'? Available: "
-                      "fasttext, model2vec, tfidf.\n"),
-    (" ,", "ukd: option 'alternatives': expected names, got none. Available: fasttext, model2vec, tfidf.\n"),
+                      "fasttext, model2vec, teacher-int8, tfidf.\n"),
+    (" ,", "ukd: option 'alternatives': expected names, got none. Available: fasttext, model2vec, teacher-int8, tfidf.\n"),
 ])
 def test_names_are_checked_before_anything_else(ukd, tmp_path, given, text):
     assert ukd("verdict", tmp_path, "--alternatives", given) == (2, "", text)

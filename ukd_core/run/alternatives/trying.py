@@ -38,6 +38,7 @@ ALTERNATIVES = {each.name: each for each in (
     Alternative("tfidf", "TF-IDF + logistic regression", _at("tfidf")),
     Alternative("fasttext", "fastText", _at("fasttext_supervised")),
     Alternative("model2vec", "model2vec + logistic regression", _at("static_table")),
+    Alternative("teacher-int8", "teacher in int8 ONNX", _at("int8_teacher")),
 )}
 """By the name on the command line."""
 
