@@ -161,7 +161,6 @@ def test_what_cannot_be_served_is_said(registry, monkeypatch, teacher):
     assert why("teacher-int8", probe) == (
         "the teacher's classifier is a probe of this run, which is no part of its weights")
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "onnx", None)
         patch.setattr("ukd_core.run.export.graph.find_spec", lambda package: None)
         assert why("teacher-int8", task_of(space, oil(), teacher=teacher)).startswith("it cannot be exported: ONNX: ")
     monkeypatch.setattr(type(teacher), "tokens_available", False)
@@ -175,7 +174,8 @@ def test_what_cannot_be_served_is_said(registry, monkeypatch, teacher):
 @pytest.mark.parametrize(("given", "text"), [
     ("tfidf,fasttxt", "ukd: alternative 'fasttxt': no such alternative. Did you mean 'fasttext'? Available: "
                       "fasttext, model2vec, teacher-int8, tfidf.\n"),
-    (" ,", "ukd: option 'alternatives': expected names, got none. Available: fasttext, model2vec, teacher-int8, tfidf.\n"),
+    (" ,", "ukd: option 'alternatives': expected names, got none. Available: "
+           "fasttext, model2vec, teacher-int8, tfidf.\n"),
 ])
 def test_names_are_checked_before_anything_else(ukd, tmp_path, given, text):
     assert ukd("verdict", tmp_path, "--alternatives", given) == (2, "", text)
