@@ -276,7 +276,8 @@ def test_problems_are_gathered_in_order():
     Problems().tell()
 
 
-def test_the_student_that_was_tried_is_as_good_as_new(registry: Registry, task: Path, tmp_path: Path):
+@pytest.mark.parametrize("tuning", ["auto", "probe", "finetune"])
+def test_the_models_that_were_tried_are_as_good_as_new(registry: Registry, task: Path, tmp_path: Path, tuning: str):
     """A run that checks first and one that does not end with the same weights."""
     from safetensors.torch import load_file
 
@@ -286,7 +287,8 @@ def test_the_student_that_was_tried_is_as_good_as_new(registry: Registry, task: 
     made = {}
     for check in (True, False):
         run = recipe(task, teacher=str(teacher), student="cnn:layers=2,hidden=8", output=str(tmp_path / f"run{check}"),
-                     cache=str(tmp_path / f"cache{check}"), epochs=1)
+                     cache=str(tmp_path / f"cache{check}"), epochs=1,
+                     teacher_tuning=tuning, teacher_epochs=1)
         distill(run, check=check, reporter=Reporter(quiet=True))
         made[check] = load_file(tmp_path / f"run{check}" / "student" / "model.safetensors")
     assert made[True].keys() == made[False].keys()

@@ -96,7 +96,7 @@ def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrit
     begun = checked(plan, reporter) if check else None
     check_tokens(plan, begun)
     chain, answers = ask_teachers(plan, processes, reporter, begun)
-    student = begun.student if begun is not None and begun.finished else _made_student(plan, chain[0].source)
+    student = begun.student if begun is not None and begun.lasts else _made_student(plan, chain[0].source)
     rows = tokenize_data(student, plan.data, recipe.max_length, plan.cache)
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
                         reporter, live_teacher(plan, chain[-1].source, student))
@@ -175,7 +175,8 @@ def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter, begun: Be
         return answers
 
     teacher = ready_teacher(plan.teacher, plan.data, recipe, plan.registry, plan.cache, processes, reporter,
-                            (begun.teacher, True) if begun is not None and begun.finished else None)
+                            None if begun is None or (runs_live(plan.phases, plan.registry) and not begun.lasts)
+                            else (begun.teacher, begun.finished))
     alone = not plan.assistants and not plan.default_assistants
     answers = ask(teacher.source, recipe.teacher, alone, teacher.probe, plan.keep_states)
     first = Link(recipe.teacher, teacher.source, answers, teacher.seconds)

@@ -20,9 +20,11 @@ class Begun:
     teacher: LayerSource
     finished: bool
     """The teacher is a classifier for the task and taken as it is."""
+    lasts: bool
+    """The teacher's encoder will not change: it is taken as it is, or probed."""
     assistants: tuple[tuple[SourcePlan, LayerSource], ...]
     student: LayerSource
-    """Built from the teacher as it is: where that has yet to learn, the run builds its student anew."""
+    """Built from the teacher as it is: where that does not last, the run builds its student anew."""
 
     @property
     def beside(self) -> LayerSource:
@@ -39,4 +41,5 @@ def begin(plan: Plan) -> Begun:
     teacher, finished = read_teacher(plan.teacher, plan.data, plan.recipe)
     assistants = tuple(begun_chain(plan, teacher)) if plan.assistants or plan.default_assistants else ()
     set_seed(plan.recipe.seed)  # as the run does, so that this is the student that it begins with
-    return Begun(teacher, finished, assistants, make_student(plan, teacher))
+    lasts = finished or plan.recipe.teacher_tuning == "probe"
+    return Begun(teacher, finished, lasts, assistants, make_student(plan, teacher))
