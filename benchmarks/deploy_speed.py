@@ -97,13 +97,13 @@ def static_model(texts: list[str], labels: list[int], space: OutputSpace, teache
     from model2vec import StaticModel
     from sklearn.decomposition import PCA
     tokenizer = teacher.tokenizer
-    special = tokenizer.num_special_tokens_to_add()
+    around = tokenizer("")["input_ids"]  # the special tokens; a token alone comes after the first of them
     states = []
     with torch.inference_mode():
         for ids in torch.arange(len(tokenizer)).split(1024):
-            rows = tokenizer.build_inputs_with_special_tokens([0]) if special else [0]
-            batch = torch.tensor(rows).repeat(len(ids), 1)
-            batch[:, rows.index(0, 1) if special else 0] = ids
+            before, behind = (torch.tensor(part, dtype=torch.int64).repeat(len(ids), 1) for part in (
+                around[:1], around[1:]))
+            batch = torch.cat([before, ids.unsqueeze(1), behind], dim=1)
             columns = {"input_ids": batch, "attention_mask": torch.ones_like(batch)}
             if "token_type_ids" in tokenizer.model_input_names:
                 columns["token_type_ids"] = torch.zeros_like(batch)

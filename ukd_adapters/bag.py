@@ -178,6 +178,11 @@ class BagLayerSource(WordSource):
         """The n-grams."""
         return {"ngrams": options.ngrams, "buckets": options.buckets}
 
+    @property
+    def learning_rate(self) -> float:
+        """5e-3, fresh or loaded: each step touches few rows of the table, which learn fast."""
+        return 5e-3
+
     def forward(self, batch: Batch, needs: frozenset[str] = frozenset()) -> LayerStates:
         """Run the network once; see `LayerSource.forward`."""
         output = self.model(batch["input_ids"], batch["attention_mask"], output_hidden_states=True)

@@ -119,7 +119,7 @@ def test_int8_answers_like_the_original(exported: Path, models: Path, registry: 
     make_int8(folder)
     before, after = (load_model(str(place), registry, models / "cache") for place in (exported / name, folder))
     full, small = before.answer(NASTY), after.answer(NASTY)
-    assert 0 < (full - small).abs().max() < 0.1 * max(1.0, full.abs().max())
+    assert 0 < (full - small).abs().max() < 0.2 * max(1.0, full.abs().max())
     assert after.bytes < before.bytes
     assert json.loads((folder / "ukd.json").read_text())["precision"] == "int8"
     assert {path.name for path in folder.iterdir()} == FILES
