@@ -68,9 +68,9 @@ def test_laws_that_say_nothing_about_a_case_are_left_out():
     assert left_out(case_of(Even)) == {"check_against_reference"}
     assert left_out(case_of(Even, deterministic=False)) == {"check_against_reference", "check_determinism"}
     assert left_out(TermCase("labels", Labels)) == {"check_zero_at_equality", "check_no_gradient_to_teacher",
-                                                    "check_against_reference"}
+                                                    "check_against_reference", "check_look"}
     assert left_out(TermCase("squares", Squares, zero_at_equality=False)) == {
-        "check_zero_at_equality", "check_unlabelled_units", "check_against_reference"}
+        "check_zero_at_equality", "check_unlabelled_units", "check_against_reference", "check_look"}
 
 
 @pytest.mark.parametrize(("case", "law"), [

@@ -40,7 +40,6 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
     if Processes(made.device).is_main:
         typer.echo(run_table(metrics, made.output))
         _judge(made.output, asked)
-        typer.echo(f"report: ukd report {shlex.quote(made.output)}")
 
 
 def _asked_alternatives(text: str | None) -> tuple[str, ...]:
@@ -61,6 +60,7 @@ def _judge(output: str, alternatives: tuple[str, ...]) -> None:
         try_alternatives(output, alternatives)
     if is_finished(Path(output)):
         typer.echo("\n" + verdict_text(write_verdict(output)))
+        typer.echo(f"report: ukd report {shlex.quote(output)}")
 
 
 def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
