@@ -61,7 +61,8 @@ def test_commands_of_the_readme_run_in_their_order(desk: Path, ukd: Command, mon
         status, out, err = ukd(*arguments)
         assert status == 0, err
         printed[arguments[0]] = out
-    assert list(printed) == ["distill", "eval", "predict", "methods", "plugins"]
+    assert list(printed) == ["check", "distill", "eval", "predict", "suggest", "export", "bench", "methods", "plugins"]
+    assert printed["check"].endswith("0 warnings\n")
     assert json.loads(printed["eval"])["rows"] == 40
     assert json.loads(printed["predict"])["label"] in ("good", "bad")
 
