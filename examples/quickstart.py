@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ukd_core import Recipe, distill
 from ukd_core.plugins import load_registry
-from ukd_core.run.answer import load_classifier, predict
+from ukd_core.run.answer import load_model, predict
 from ukd_core.run.embedded import cache_folder
 
 
@@ -21,9 +21,9 @@ def main() -> None:
         max_train_rows=300, max_labels=100, max_eval_rows=200, max_length=32, epochs=20, output=str(run)),
         overwrite=(run / "recipe.yaml").is_file())
     print({side: metrics[side]["metrics"]["accuracy"] for side in ("teacher", "student")})
-    student, space = load_classifier(str(run), load_registry(), cache_folder())
+    student = load_model(str(run), load_registry(), cache_folder())
     texts = ["crude oil prices rose again on opec talks", "the company raised its dividend"]
-    for answer in predict(student, space, texts):
+    for answer in predict(student, [(text, None) for text in texts]):
         print(answer)
 
 
