@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -201,16 +200,6 @@ def predict(model: StoredModel, rows: Sequence[tuple[str, str | None]]) -> Itera
             found |= dict(zip(chosen, model.space.describe(scores), strict=True))
     for index, (text, _) in enumerate(rows):
         yield {"text": text, **found[index]}
-
-
-def texts_per_second(source: LayerSource, texts: Sequence[str], repeats: int = 3) -> float:
-    """Throughput from text to scores on the model's device, tokenizing included: the best of `repeats` passes."""
-    best = 0.0
-    for _ in range(repeats):
-        start = time.perf_counter()
-        classify(source, TokenizedRows.of(source, texts, None, stored_length(source)))
-        best = max(best, len(texts) / (time.perf_counter() - start))
-    return best
 
 
 def stored_length(source: LayerSource) -> int:
