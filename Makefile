@@ -10,8 +10,10 @@ DOCS_READY := $(VENV)/.docs-ready
 demo: $(READY)  ## few labels, much unlabelled text: one table in a few minutes
 	$(BIN)/ukd demo
 
-test: $(READY)  ## fast tests first, then whole runs
-	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/reliability -q
+# Whole runs have the machine for themselves: some of them are killed at a moment, and threads of two would wait for each other.
+test: $(READY)  ## fast tests first, several at a time, then whole runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/reliability -q \
+		--numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m pytest tests/integration tests/reliability -q
 
 check: $(READY)  ## style, types, architecture
