@@ -73,9 +73,9 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _made_visible(record: logging.LogRecord) -> logging.LogRecord:
+def _made_visible(record: logging.LogRecord) -> bool:
     record.msg, record.args = visible(record.getMessage()), None
-    return record
+    return True
 
 
 def _complain(text: str, status: int) -> int:

@@ -131,7 +131,8 @@ class Entry:
             manifest = dict(json.loads(text))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DamagedEntryError(where, "its manifest is missing or not readable") from error
-        ANSWERS.check(where, manifest)
+        if manifest.get("sha256") == _digest({key: part for key, part in manifest.items() if key != "sha256"}):
+            ANSWERS.check(where, manifest)  # as it was written, but perhaps by another version
         facts, about, arrays = (manifest.get(key, {}) for key in ("facts", "about", "arrays"))
         if text != _sealed(facts, about, arrays):
             raise DamagedEntryError(where, "its manifest was changed")
