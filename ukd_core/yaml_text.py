@@ -8,10 +8,26 @@ import yaml
 
 MOST_BYTES = 1_000_000
 """Of a text: label names of a task with 10,000 classes take a fifth of it."""
-MOST_VALUES = 100_000
-"""Values in a text, each counted as often as an anchor repeats it."""
+MOST_VALUES = 30_000
+"""Values in a text, each counted as often as an anchor repeats it; a task with 10,000 classes needs a third."""
 LONGEST_NUMBER = 400
 """Letters of what is no text: to convert a longer one takes too long."""
+
+
+TOO_MANY = f"more than {MOST_VALUES:,} values (anchors count as often as they are used)"
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops where there are too many values, instead of reading on for a minute."""
+
+    count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Called for every value as it is met."""
+        self.count += 1
+        if self.count > MOST_VALUES:
+            raise ValueError(TOO_MANY)
+        return super().compose_node(parent, index)
 
 
 def read_yaml(text: str) -> Any:
@@ -23,12 +39,12 @@ def read_yaml(text: str) -> Any:
     if len(text) > MOST_BYTES:
         raise ValueError(f"{len(text):,} characters, where {MOST_BYTES:,} are the most")
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
         if _size(node, {}) > MOST_VALUES:
-            raise ValueError(f"more than {MOST_VALUES:,} values (anchors count as often as they are used)")
+            raise ValueError(TOO_MANY)
         return loader.construct_document(node)
     except RecursionError as error:
         raise ValueError("values nested too deeply") from error

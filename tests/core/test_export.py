@@ -115,7 +115,8 @@ def test_exported_folders_that_cannot_be_read(ukd: Command, model: Path, tmp_pat
     folder.mkdir()
     (folder / "ukd.json").write_text('{"format": 7}')
     assert refusal(ukd("predict", folder, "/dev/null")) == (
-        f"model '{folder}': expected an exported folder of format 1, got format 7 of a newer version. Update UKD; or: Export it again with ukd export.")
+        f"model '{folder}': expected an exported folder of format 1, got format 7 of a newer "
+        "version. Update UKD; or: Export it again with ukd export.")
     (folder / "ukd.json").write_text('{"format": 1, "problem_type": "poetry"}')
     assert refusal(ukd("predict", folder, "/dev/null")) == (
         f"model '{folder}': no output space for problem_type 'poetry'.")

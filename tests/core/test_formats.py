@@ -187,8 +187,8 @@ def test_newer_alternatives_are_refused(ukd: Command, old: Path):
 
 
 def test_a_newer_verdict_is_refused():
-    with pytest.raises(InputError, match="expected a verdict of format 1, got format 99 of a newer version. Update UKD; "
-                                         "or: Make it again with ukd verdict."):
+    with pytest.raises(InputError, match="expected a verdict of format 1, got format 99 of a newer version. Update "
+                                         "UKD; or: Make it again with ukd verdict."):
         Verdict.read({"format": 99})
 
 
@@ -203,8 +203,8 @@ def test_newer_teacher_answers_are_refused(ukd: Command, old: Path):
 def test_metrics_of_another_kind_are_refused(ukd: Command, old: Path):
     change(old / "run" / "metrics.json", labels="rain")
     assert ukd("verdict", "run") == (
-        2, "", "ukd: run 'run': metrics.json is not that of a run: option 'labels' has a wrong value: Input should be a "
-               "valid list, got 'rain'. Do the run again with --overwrite.\n")
+        2, "", "ukd: run 'run': metrics.json is not that of a run: option 'labels' has a wrong value: Input should "
+               "be a valid list, got 'rain'. Do the run again with --overwrite.\n")
 
 
 def test_versions_are_in_the_key_of_what_the_cache_holds(old: Path):

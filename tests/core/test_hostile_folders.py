@@ -76,8 +76,8 @@ def test_resuming_asks_before_code_runs(ukd: Command, place: Path):
     file = evil(place)
     change(place / "run" / "recipe.yaml", plugins=[str(file)])
     status, _, err = ukd("distill", "--resume", "--output", "run")
-    assert (status, err) == (2, f"ukd: recipe 'run/recipe.yaml': it names plug-ins, whose code would run: {file}. If you "
-                                f"trust them, add --plugin {file}.\n")
+    assert (status, err) == (2, f"ukd: recipe 'run/recipe.yaml': it names plug-ins, whose code would run: {file}. If "
+                                f"you trust them, add --plugin {file}.\n")
     assert not (place / "mark").exists()
 
 
@@ -260,7 +260,8 @@ def test_the_page_of_a_hostile_run(ukd: Command, place: Path):
     for name in ("log.jsonl", "layers.jsonl"):
         (run / name).unlink(missing_ok=True)
     (run / "log.jsonl").write_text("".join(json.dumps(
-        {"phase": SCRIPT, "number": 1, "step": step, f"loss/{SCRIPT}{IMAGE}": 1.0, "loss": 1.0}) + "\n" for step in (1, 2)))
+        {"phase": SCRIPT, "number": 1, "step": step, f"loss/{SCRIPT}{IMAGE}": 1.0, "loss": 1.0}) + "\n"
+        for step in (1, 2)))
     (run / "layers.jsonl").write_text("".join(json.dumps(
         {"phase": SCRIPT, "number": 1, "step": step, "term": IMAGE, "split": SCRIPT, "rows": 4, "student": [0.5],
          "weights": [[0.5, 0.5]], "by_class": {SCRIPT: [[1.0, 0.0]]}}) + "\n" for step in (1, 2)))

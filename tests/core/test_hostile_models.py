@@ -232,8 +232,8 @@ def test_links_of_a_download_cache_are_read(ukd: Command, model: Path, tmp_path:
 def test_a_pipe_is_no_file(ukd: Command, model: Path):
     (model / "tokenizer.json").unlink()
     os.mkfifo(model / "tokenizer.json")
-    refused(ukd, model, "expected files, got 'tokenizer.json', which is none or leads to none. Save model and tokenizer "
-                        "into it with save_pretrained.")
+    refused(ukd, model, "expected files, got 'tokenizer.json', which is none or leads to none. Save model and "
+                        "tokenizer into it with save_pretrained.")
 
 
 @pytest.mark.parametrize("name", ["../../x", "/no/such/folder", "../x", "x\0y", "org/../../x", "bert:from=../../x",

@@ -38,9 +38,9 @@ def refused(ukd: Command, folder: Path, content: str, *texts: str) -> None:
 
 
 @pytest.mark.parametrize(("content", "text"), [
-    (LAUGHS, "got more than 100,000 values (anchors count as often as they are used)."),
-    (MERGES, "got more than 100,000 values"),
-    ("a: &a [*a]\n", "got more than 100,000 values"), ("a: &a {b: *a}\n", "got more than 100,000 values"),
+    (LAUGHS, "got more than 30,000 values (anchors count as often as they are used)."),
+    (MERGES, "got more than 30,000 values"),
+    ("a: &a [*a]\n", "got more than 30,000 values"), ("a: &a {b: *a}\n", "got more than 30,000 values"),
     ("[" * 100_000, "got values nested too deeply."), ("a: {" * 100_000, "got values nested too deeply."),
     ("- " * 100_000, "got values nested too deeply."),
     ("a: b\n" * 20_000_000, "got 100,000,000 characters, where 1,000,000 are the most."),
@@ -52,7 +52,7 @@ def refused(ukd: Command, folder: Path, content: str, *texts: str) -> None:
     ("teacher: !!python/object/new:pathlib.Path [mark]\n", "could not determine a constructor for the tag"),
     (GOOD + "cache: \"a\\0b\"\n", "option 'cache' has a wrong value: expected text without a zero byte"),
     (GOOD + "plugins: [\"a\\0b\"]\n", "option 'plugins' has a wrong value: expected text without a zero byte"),
-    ("teacher: [" + "x, " * 90_000 + "x]\n", "option 'teacher' has a wrong value: Input should be a valid string"),
+    ("teacher: [" + "x, " * 20_000 + "x]\n", "option 'teacher' has a wrong value: Input should be a valid string"),
 ], ids=["laughs", "merges", "itself", "itself in a mapping", "deep lists", "deep mappings", "deep items", "100 MB",
         "base 60", "digits", "no date", "apply", "name", "new", "zero byte", "zero byte in a list", "long list"])
 def test_a_hostile_recipe(ukd: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, text: str):
@@ -65,7 +65,7 @@ def test_anchors_within_bounds_are_fine():
     assert read_yaml("") is None
 
 
-@pytest.mark.parametrize("value", ["!!python/object/apply:os.getpid []", "[" * 10_000, "&a [*a]"])
+@pytest.mark.parametrize("value", ["!!python/object/apply:os.getpid []", "[" * 2_000, "&a [*a]"])
 def test_a_hostile_option(value: str):
     with pytest.raises(InputError, match="option 'a' has an unreadable value") as caught:
         parse_spec(f"bert:a={value}")

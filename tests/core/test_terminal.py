@@ -46,10 +46,9 @@ def test_tables_lines_and_warnings():
 
 def test_answers_and_errors_of_the_command_line(ukd: Command, tmp_path: Path):
     shutil.copytree(OLD_RUN / "run", tmp_path / "run")
-    for name, key in (("config.json", "id2label"),):
-        path = tmp_path / "run" / "student" / name
-        config = json.loads(path.read_text())
-        path.write_text(json.dumps({**config, key: {"0": f"rain{CONTROLS}", "1": "sun"}}))
+    path = tmp_path / "run" / "student" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "id2label": {"0": f"rain{CONTROLS}", "1": "sun"}}))
     (tmp_path / "texts.txt").write_text("the morning is cold and wet \x9b31m\n", encoding="utf-8")
     status, out, _ = ukd("predict", tmp_path / "run", tmp_path / "texts.txt")
     assert status == 0 and visible(out) == out
@@ -91,4 +90,5 @@ def test_the_card_of_hostile_labels():
     assert yaml.safe_load(front) == {"pipeline_tag": "text-classification", "tags": ["ukd", "text-classification"]}
     assert body.startswith("\n# x --- &lt;script>\n\nA text classifier. It answers `</code><script>alert(1)</script>`, "
                            "`a --- license: mit --- # Evil`, ``` `` ![x](http://evil) `` ```.\n")
-    assert [line for line in body.splitlines() if line.startswith("#")] == ["# x --- &lt;script>", "## Use", "## Limits"]
+    titles = [line for line in body.splitlines() if line.startswith("#")]
+    assert titles == ["# x --- &lt;script>", "## Use", "## Limits"]

@@ -97,7 +97,8 @@ def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     where = f"data '{path}'"
     kind = FORMATS[path.suffix.lower()]
     if packed := Extractor.infer_extractor_format(path):  # the library would unpack it, whatever is in it
-        raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive", "Unpack it.")
+        raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive",
+                         "Unpack it.")
     try:
         options = _csv_options(path, where) if kind == "csv" else {}
         with quiet(), warnings.catch_warnings():

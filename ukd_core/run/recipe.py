@@ -105,7 +105,8 @@ class Recipe(Options):
     @field_validator("*")
     @classmethod
     def _no_zero_byte(cls, value: Any) -> Any:
-        if "\0" in (value if isinstance(value, str | tuple) else ""):
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, str) and "\0" in part for part in parts):
             raise ValueError("expected text without a zero byte")
         return value
 

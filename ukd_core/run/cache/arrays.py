@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,8 +53,11 @@ class StoredArray:
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
             found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no file"
             raise DamagedEntryError(self.where, f"expected {facts['bytes']:,} bytes in {path.name}, got {found}")
-        shape, dtype = tuple(facts["shape"]), np.dtype(DTYPES[facts["dtype"]])
-        header = facts["bytes"] - int(np.prod(shape)) * dtype.itemsize
+        shape, dtype = tuple(map(int, facts["shape"])), np.dtype(DTYPES[facts["dtype"]])
+        header = facts["bytes"] - math.prod(shape) * dtype.itemsize
+        blocks = max(1, -(-shape[0] // self._block_rows)) if self._block_rows > 0 else 0
+        if header < 0 or min(shape) < 0 or len(self._checksums) != blocks:
+            raise ValueError
         # The file's own header is not parsed: it is checked with the first block, the manifest was checked before.
         self._rows: Array = np.memmap(path, dtype, mode="r", offset=header, shape=shape).view(np.ndarray)
 
