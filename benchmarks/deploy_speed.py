@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle  # nosec B403: written to measure a size, never read
+import pickle  # nosec B403
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec

@@ -187,8 +187,8 @@ def test_newer_alternatives_are_refused(ukd: Command, old: Path):
 
 
 def test_a_newer_verdict_is_refused():
-    with pytest.raises(InputError, match="expected a verdict of format 1, got format 99 of a newer version. Update "
-                                         "UKD; or: Make it again with ukd verdict."):
+    with pytest.raises(InputError, match=r"expected a verdict of format 1, got format 99 of a newer version\. Update "
+                                         r"UKD; or: Make it again with ukd verdict\."):
         Verdict.read({"format": 99})
 
 

@@ -215,6 +215,15 @@ def test_answers_that_do_not_fit_the_labels(ukd: Command, place: Path):
     assert ukd("verdict", "run")[2].startswith("ukd: run 'run': expected a readable answers.safetensors, got: ")
 
 
+def test_lines_that_are_nested_too_deeply(ukd: Command, place: Path):
+    (place / "run" / "log.jsonl").write_text("[" * 200_000 + "\n")
+    assert ukd("report", "run")[0] == 0
+    (place / "texts.jsonl").write_text("[" * 200_000 + "\n")
+    status, out, err = ukd("predict", "run", "texts.jsonl")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "line 1: expected a JSON object with a text, got '[[[" in err
+
+
 # --- The report -------------------------------------------------------------------------------------------------------
 
 class Tags(HTMLParser):

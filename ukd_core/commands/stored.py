@@ -95,7 +95,7 @@ def _row(file: str, number: int, line: str) -> tuple[str, str | None]:
     from ukd_core.run.data import TEXT_COLUMNS
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     names = next((names for names in TEXT_COLUMNS if isinstance(found, dict) and all(
         isinstance(found.get(name), str) for name in names)), None)
