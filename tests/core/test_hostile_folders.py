@@ -178,13 +178,12 @@ def forged(entry: Path, arrays: dict[str, Any]) -> Path:
     return entry
 
 
-@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "a/b", "..", "."])
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "a/b", "../train"])
 def test_a_manifest_names_its_own_files(place: Path, name: str):
     (entry,) = (place / "cache" / "answers").iterdir()
     (place / "cache" / "secret.npy").write_bytes(b"mine")
     arrays = json.loads((entry / "manifest.json").read_text())["arrays"]
-    with pytest.raises(DamagedEntryError, match=r"its manifest (names files outside of it|does not fit its files)|"
-                                                r"expected .* bytes in"):
+    with pytest.raises(DamagedEntryError, match="its manifest names files outside of it"):
         Entry.open(forged(entry, {name: arrays["train"]}))
 
 

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all; what a folder of weights takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ukd_core.errors import InputError
+
+OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
+"""Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
 
 @contextmanager
@@ -66,3 +69,10 @@ def refuse_links(folder: Path, where: str) -> None:
             if path.is_symlink():
                 raise InputError(where, f"expected files and folders of its own, got the link "
                                         f"'{path.relative_to(folder)}'", "Remove the link, or choose another folder.")
+
+
+def files_bytes(folder: Path) -> int:
+    """Bytes of the files of a model folder; of several copies of the weights only the safetensors count."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    copied = any(path.suffix == ".safetensors" for path in files)
+    return sum(path.stat().st_size for path in files if not (copied and path.suffix in OTHER_WEIGHTS))
