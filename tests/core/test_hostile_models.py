@@ -23,7 +23,7 @@ from ukd_plugins.output_spaces.classes import ClassesSpace
 from ukd_adapters import BertLayerSource
 from ukd_adapters.word_vectors import read_vectors
 from ukd_core import BuildContext
-from ukd_core.errors import InputError
+from ukd_core.errors import InputError, UKDError
 from ukd_core.plugins import Registry
 from ukd_core.run.sources import plan_source
 
@@ -64,14 +64,15 @@ def files_of(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.lstat().st_mtime_ns for path in folder.rglob("*")}
 
 
-def refused(ukd: Command, model: Path, *texts: str) -> None:
-    """`ukd predict` ends in one line with these texts, and leaves everything around the model as it was."""
-    (model.parent / "texts.txt").write_text("a text\n")
+def refused(registry: Registry, model: Path, *texts: str) -> None:
+    """To read the model ends in an error of one line with these texts, and leaves everything around it as it was."""
     before = files_of(model.parent)
-    status, out, err = ukd("predict", model, model.parent / "texts.txt", "--cache", model.parent / "cache")
-    assert (status, out, err.count("\n")) == (2, "", 1), err
+    with pytest.raises(UKDError) as caught:
+        plan_source(str(model), registry, model.parent / "cache", "teacher").load()
+    told = str(caught.value)
+    assert "\n" not in told
     for text in texts:
-        assert text in err, err
+        assert text in told
     assert files_of(model.parent) == before
 
 
@@ -85,11 +86,11 @@ def answers(ukd: Command, model: Path) -> None:
 # --- Code -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_pickled_weights_run_nothing(ukd: Command, model: Path, tmp_path: Path, zipped: bool):
+def test_pickled_weights_run_nothing(registry: Registry, model: Path, tmp_path: Path, zipped: bool):
     (model / "model.safetensors").unlink()
     weights = {"bert.embeddings.word_embeddings.weight": Mark(tmp_path / "mark")}
     torch.save(weights, model / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
-    refused(ukd, model, "the weights could not be read: ")
+    refused(registry, model, "the weights could not be read: ")
     assert not (tmp_path / "mark").exists()
     torch.load(model / "pytorch_model.bin", weights_only=False)  # the trap is real
     assert (tmp_path / "mark").exists()
@@ -119,18 +120,18 @@ def test_remote_code_is_neither_run_nor_handed_on(ukd: Command, model: Path, tmp
     assert (tmp_path / "mark").exists()
 
 
-def test_an_unknown_architecture_with_code_of_its_own(ukd: Command, model: Path, tmp_path: Path):
+def test_an_unknown_architecture_with_code_of_its_own(registry: Registry, model: Path, tmp_path: Path):
     (model / "evil.py").write_text(EVIL.format(mark=str(tmp_path / "mark")) + "class Config: pass")
     change(model / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.Config"})
-    refused(ukd, model, "ukd: model type 'evil': no adapter reads it. Available: bert")
+    refused(registry, model, "model type 'evil': no adapter reads it. Available: bert")
     assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
-def test_attention_of_a_hub_repository(ukd: Command, model: Path, key: str):
+def test_attention_of_a_hub_repository(registry: Registry, model: Path, key: str):
     change(model / "config.json", **{key: "evil/attention"})
-    refused(ukd, model, "expected attention of transformers, got 'evil/attention', code of a hub repository. Remove "
-                        "attn_implementation from config.json.")
+    refused(registry, model, "expected attention of transformers, got 'evil/attention', code of a hub repository. "
+                             "Remove attn_implementation from config.json.")
 
 
 def test_word_vectors_with_a_pickle_inside(tmp_path: Path):
@@ -141,6 +142,22 @@ def test_word_vectors_with_a_pickle_inside(tmp_path: Path):
         with pytest.raises(InputError):
             read_vectors(str(tmp_path / name), ["a"])
     assert not (tmp_path / "mark").exists()
+
+
+def test_the_command_line_tells_it_in_one_line(ukd: Command, model: Path, tmp_path: Path):
+    (model / "model.safetensors").unlink()
+    torch.save({"a": Mark(tmp_path / "mark")}, model / "pytorch_model.bin")
+    (tmp_path / "texts.txt").write_text("a text\n")
+    data = tmp_path / "d.csv"
+    data.write_text("text,label\n" + "a text,no\nanother,yes\n" * 5)
+    texts, out_of = tmp_path / "texts.txt", ("--output", tmp_path / "out")
+    for command in (("predict", model, texts), ("eval", model, "--data", data),
+                    ("distill", "--teacher", model, "--student", "cnn", "--data", data, *out_of),
+                    ("export", model, "--format", "hf", "--data", data, *out_of)):
+        status, out, err = ukd(*command, "--cache", tmp_path / "cache")
+        assert (status, out) == (2, "") and "the weights could not be read: " in err
+        assert all(line.startswith("ukd: ") for line in err.splitlines())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "d.csv", "model", "texts.txt"]
 
 
 # --- Files that are not what they seem --------------------------------------------------------------------------------
@@ -161,18 +178,18 @@ def tensor(shape: list[int], start: int, end: int) -> dict[str, Any]:
     struct.pack("<Q", 2**64 - 1), header({"a": tensor([2], 0, 8)}), b"\x80\x04cos\nsystem\n(S'true'\ntR.",
 ], ids=["huge", "overflow", "overlap", "negative", "gap", "header 10 GB", "empty", "two bytes", "header 2^64",
         "cut", "pickle"])
-def test_weights_with_a_false_header(ukd: Command, model: Path, content: bytes):
+def test_weights_with_a_false_header(registry: Registry, model: Path, content: bytes):
     (model / "model.safetensors").write_bytes(content)
-    refused(ukd, model, "the weights could not be read: ", "Save the model again with save_pretrained.")
+    refused(registry, model, "the weights could not be read: ", "Save the model again with save_pretrained.")
 
 
 @pytest.mark.parametrize(("key", "value"), [
     ("vocab_size", 10**9), ("num_hidden_layers", 10**9), ("intermediate_size", 10**9),
     ("max_position_embeddings", 10**9)])
-def test_sizes_that_the_weights_cannot_have(ukd: Command, model: Path, key: str, value: int):
+def test_sizes_that_the_weights_cannot_have(registry: Registry, model: Path, key: str, value: int):
     change(model / "config.json", **{key: value})
     size = (model / "model.safetensors").stat().st_size
-    refused(ukd, model, f"expected sizes of config.json that fit {size:,} bytes of weights, got {key} {value:,}.")
+    refused(registry, model, f"expected sizes of config.json that fit {size:,} bytes of weights, got {key} {value:,}.")
 
 
 @pytest.mark.parametrize(("name", "content", "text"), [
@@ -183,9 +200,9 @@ def test_sizes_that_the_weights_cannot_have(ukd: Command, model: Path, key: str,
     ("config.json", b"[]", "expected an object in config.json, got list."),
     ("tokenizer_config.json", b"[" * 200_000, "could not be read: "),
 ])
-def test_nonsense(ukd: Command, model: Path, name: str, content: bytes, text: str):
+def test_nonsense(registry: Registry, model: Path, name: str, content: bytes, text: str):
     (model / name).write_bytes(content)
-    refused(ukd, model, text)
+    refused(registry, model, text)
 
 
 @pytest.mark.parametrize(("name", "key", "value"), [
@@ -193,12 +210,17 @@ def test_nonsense(ukd: Command, model: Path, name: str, content: bytes, text: st
                                  "max_input_chars_per_word": 100, "vocab": {"a": 0}}),
     ("tokenizer.json", "truncation", {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 5}),
     ("config.json", "hidden_size", -8), ("config.json", "hidden_size", "x"), ("config.json", "num_attention_heads", 0),
-    ("config.json", "id2label", {"x": "a"}), ("config.json", "id2label", ["a"]), ("config.json", "architectures", [5]),
+    ("config.json", "id2label", {"x": "a"}), ("config.json", "id2label", ["a"]),
     ("config.json", "transformers_weights", "../../x.safetensors"), ("config.json", "model_type", "../../x"),
 ])
-def test_values_that_fit_nothing(ukd: Command, model: Path, name: str, key: str, value: object):
+def test_values_that_fit_nothing(registry: Registry, model: Path, name: str, key: str, value: object):
     change(model / name, **{key: value})
-    refused(ukd, model)
+    refused(registry, model)
+
+
+def test_an_architecture_that_is_no_text_makes_no_classifier(registry: Registry, model: Path, tmp_path: Path):
+    change(model / "config.json", architectures=[5])
+    assert plan_source(str(model), registry, tmp_path, "teacher").load().label_names is None
 
 
 @pytest.mark.parametrize("content", ["[1]", "[" * 200_000, "3"])
@@ -215,10 +237,10 @@ def test_a_pooling_file_that_says_nothing(ukd: Command, model: Path, content: st
     ("config.json", "config.json"), ("model.safetensors", "model.safetensors"), ("tokenizer.json", "nowhere"),
     ("tokenizer.json", "/dev/zero"), ("config.json", "/dev/zero"), ("model.safetensors", "/dev/zero"),
 ])
-def test_links_to_elsewhere(ukd: Command, model: Path, name: str, target: str):
+def test_links_to_elsewhere(registry: Registry, model: Path, name: str, target: str):
     (model / name).unlink()
     (model / name).symlink_to(target)
-    refused(ukd, model)
+    refused(registry, model)
 
 
 def test_links_of_a_download_cache_are_read(ukd: Command, model: Path, tmp_path: Path):
@@ -229,10 +251,10 @@ def test_links_of_a_download_cache_are_read(ukd: Command, model: Path, tmp_path:
     answers(ukd, model)
 
 
-def test_a_pipe_is_no_file(ukd: Command, model: Path):
+def test_a_pipe_is_no_file(registry: Registry, model: Path):
     (model / "tokenizer.json").unlink()
     os.mkfifo(model / "tokenizer.json")
-    refused(ukd, model, "expected files, got 'tokenizer.json', which is none or leads to none. Save model and "
+    refused(registry, model, "expected files, got 'tokenizer.json', which is none or leads to none. Save model and "
                         "tokenizer into it with save_pretrained.")
 
 

@@ -58,7 +58,7 @@ def export(model: Annotated[str, typer.Argument(help="Run folder, model folder o
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     from ukd_core.run.export.folders import export as write
     say(str(write(model, form, registry, folder, output=output, data=data, overwrite=overwrite,
-                         **_told(text_columns, label_column))))
+                  **_told(text_columns, label_column))))
 
 
 def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exported folders, model folders.")],
@@ -78,7 +78,7 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     names = [*([teacher] if teacher else []), *models]
     say(bench_table(measure(names, data, registry, folder, threads=threads, split=split, seconds=seconds,
-                                   **_told(text_columns, label_column))))
+                            **_told(text_columns, label_column))))
 
 
 def _told(text_columns: str | None, label_column: str | None, **others: Any) -> dict[str, Any]:
