@@ -10,9 +10,12 @@ import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
 from ukd_core.errors import UKDError
+from ukd_core.terminal import visible
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+LONGEST = 2000
+"""Letters of an error line."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 
@@ -50,6 +53,8 @@ app = _made_app()
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_made_visible)
     logging.getLogger("ukd").setLevel(logging.INFO)
     stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
     try:
@@ -68,8 +73,14 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _made_visible(record: logging.LogRecord) -> bool:
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
+
+
 def _complain(text: str, status: int) -> int:
-    sys.stderr.write(f"ukd: {' '.join(text.split())}\n")
+    line = visible(" ".join(text.split()))
+    sys.stderr.write(f"ukd: {line if len(line) <= LONGEST else line[:LONGEST] + '…'}\n")
     return status
 
 

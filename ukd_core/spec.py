@@ -11,6 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ukd_core.errors import InputError
+from ukd_core.yaml_text import read_yaml
+
+LONGEST = 200
+"""Letters of a value that an error text shows."""
 
 
 class Options(BaseModel):
@@ -46,12 +50,13 @@ def parse_spec(text: str) -> Spec:
     for item in _split_outside_brackets(rest) if rest else ():
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"'{text}'", f"expected name:key=value,..., got {item.strip()!r} after the name",
-                             "Write each option as key=value.")
+            raise InputError(f"'{shown(text)}'", "expected name:key=value,..., got "
+                             f"{shown(item.strip())!r} after the name", "Write each option as key=value.")
         try:
-            options[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"'{text}'", f"option {key.strip()!r} has an unreadable value {value!r}") from error
+            options[key.strip().replace("-", "_")] = read_yaml(value)
+        except ValueError as error:
+            raise InputError(f"'{shown(text)}'", f"option {key.strip()!r} has an unreadable value {shown(value)!r}"
+                             ) from error
     return Spec(name.strip(), options)
 
 
@@ -83,6 +88,12 @@ def read_options(model: type[OptionsT], values: Mapping[str, Any], where: str) -
         raise InputError(where, *_first_problem(error, list(model.model_fields))) from error
 
 
+def shown(value: Any) -> str:
+    """A value for an error text, at most 200 letters of it."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A remedy sentence: the nearest known names, then all of them."""
     known = sorted(known)
@@ -99,7 +110,7 @@ def _first_problem(error: ValidationError, known: list[str]) -> tuple[str, str]:
     if problem["type"] == "missing":
         return f"option {key!r} is missing", ""
     expected = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"option {key!r} has a wrong value: {expected}, got {problem['input']!r}", ""
+    return f"option {key!r} has a wrong value: {expected}, got {shown(repr(problem['input']))}", ""
 
 
 def _split_outside_brackets(text: str) -> list[str]:

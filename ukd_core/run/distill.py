@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +19,7 @@ from ukd_core.run.baseline import baseline_recipe, check_distils, check_labels
 from ukd_core.run.cache.answers import Question, TeacherAnswers, teacher_answers
 from ukd_core.run.device import pick_device
 from ukd_core.run.export.model_card import student_card
-from ukd_core.run.files import files_bytes, whole_folder, write_text
+from ukd_core.run.files import files_bytes, remove, whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
 from ukd_core.run.live import LiveTeacher, runs_live, same_rows
@@ -233,7 +232,7 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     if speed:
         metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
                             recipe.max_length, pick_device(recipe.device).type)
-    shutil.rmtree(folder / "student", ignore_errors=True)
+    remove(folder / "student")
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
         write_text(scratch / "README.md", student_card(training.source, metrics, training.recipe))
@@ -245,4 +244,4 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
     metrics["student"]["bytes"] = files_bytes(folder / "student")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    remove(folder / "checkpoints")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ukd_core.errors import InputError
+
 OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
 """Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
@@ -24,6 +26,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         yield scratch
         scratch.chmod(0o755)
+        if target.is_symlink():  # what it leads to is not ours
+            target.unlink()
         try:
             os.replace(scratch, target)
         except OSError:
@@ -43,6 +47,28 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a folder with all that is in it; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def refuse_links(folder: Path, where: str) -> None:
+    """See that a folder that is written into once more holds no link, through which other files would be changed.
+
+    Raises:
+        InputError: it does.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink():
+                raise InputError(where, f"expected files and folders of its own, got the link "
+                                        f"'{path.relative_to(folder)}'", "Remove the link, or choose another folder.")
 
 
 def files_bytes(folder: Path) -> int:

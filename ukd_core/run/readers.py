@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.utils.extract import Extractor
 
 from ukd_core.errors import InputError, UKDError
 from ukd_core.run.embedded import cache_folder, embedded_path, find_embedded
@@ -95,6 +96,9 @@ def _files_of(folder: Path, where: str) -> dict[str, Path]:
 def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     where = f"data '{path}'"
     kind = FORMATS[path.suffix.lower()]
+    if packed := Extractor.infer_extractor_format(path):  # the library would unpack it, whatever is in it
+        raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive",
+                         "Unpack it.")
     try:
         options = _csv_options(path, where) if kind == "csv" else {}
         with quiet(), warnings.catch_warnings():

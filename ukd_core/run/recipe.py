@@ -13,6 +13,7 @@ from ukd_core.errors import InputError
 from ukd_core.method import Phase
 from ukd_core.run.files import write_text
 from ukd_core.spec import Options, read_options, split_specs
+from ukd_core.yaml_text import read_yaml
 
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 
@@ -101,6 +102,14 @@ class Recipe(Options):
     def _split_models(cls, value: Any) -> Any:
         return split_specs(value) if isinstance(value, str) else value
 
+    @field_validator("*")
+    @classmethod
+    def _no_zero_byte(cls, value: Any) -> Any:
+        parts = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(part, str) and "\0" in part for part in parts):
+            raise ValueError("expected text without a zero byte")
+        return value
+
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Self:
         """Read a YAML recipe; `changes` win over what it says.
@@ -124,6 +133,11 @@ class Recipe(Options):
             values[key] = [_absolute(value) for value in values[key]]
         return values
 
+    def code_options(self) -> list[str]:
+        """The options that load the plug-ins that the recipe names, as the command line takes them."""
+        named = [part for name in self.plugins for part in ("--plugin", name)]
+        return named + ([] if self.plugin_folder is None else ["--plugin-folder", self.plugin_folder])
+
     def write(self, path: Path) -> None:
         """Write a file that runs again as it is."""
         write_text(path, yaml.safe_dump(self.written(), sort_keys=False, allow_unicode=True))
@@ -136,10 +150,10 @@ def _absolute(text: str | None) -> str | None:
 def _read_yaml(path: Path) -> dict[str, Any]:
     where = f"recipe '{path}'"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(where, "no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(where, f"expected a YAML file, got {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(where, f"expected keys and values, got {type(values).__name__}")
