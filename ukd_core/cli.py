@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any
 
 import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
+from ukd_core.commands.stopping import stops_caught
 from ukd_core.errors import UKDError
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
+UNREAD = 141
+"""Exit status of a command whose reader went away, as shells have it."""
+STOPPED = "stopped; what is complete is kept. Run the same command again."
 
 
 def _made_app() -> typer.Typer:
@@ -51,21 +56,30 @@ def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("ukd").setLevel(logging.INFO)
-    stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
+    with stops_caught() as caught:
+        status = _status()
+    sys.exit(128 + caught[0] if caught and status == INTERRUPTED else status)
+
+
+def _status() -> int:
+    """Run the command; the exit status, 130 for any stop."""
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
-            status = _complain(stopped, INTERRUPTED)
+            return _complain(STOPPED, INTERRUPTED)
     except UKDError as error:
         for told in (error, *error.others):
             status = _complain(str(told), error.exit_status)
     except USAGE_ERROR as error:
         status = _complain(error.format_message(), error.exit_code)
+    except BrokenPipeError:  # who read the answers has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (KeyboardInterrupt, typer.Abort):
-        status = _complain(stopped, INTERRUPTED)
-    sys.exit(status if isinstance(status, int) else 0)
+        status = _complain(STOPPED, INTERRUPTED)
+    return status if isinstance(status, int) else 0
 
 
 def _complain(text: str, status: int) -> int:

@@ -53,6 +53,12 @@ class ParityError(UKDError):
     exit_status = 1
 
 
+class StoppedError(UKDError):
+    """A run was stopped by the user or the machine; the command line exits as shells have it for the signal."""
+
+    exit_status = 130
+
+
 class PluginError(UKDError):
     """A plug-in is broken; `where` names it with its distribution and version."""
 

@@ -19,6 +19,7 @@ from ukd_core.commands.options import (
     registry_of,
     with_recipe_options,
 )
+from ukd_core.commands.stopping import resumable, resumable_comparison
 from ukd_core.errors import InputError
 
 
@@ -35,11 +36,12 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
     from ukd_core.run.processes import Processes
     from ukd_core.run.table import run_table
     asked = _asked_alternatives(alternatives)
-    metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
-                      baseline=with_baseline)
-    if Processes(made.device).is_main:
-        typer.echo(run_table(metrics, made.output))
-        _judge(made.output, asked)
+    with resumable(made.output, resume):
+        metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
+                          baseline=with_baseline)
+        if Processes(made.device).is_main:
+            typer.echo(run_table(metrics, made.output))
+            _judge(made.output, asked)
 
 
 def _asked_alternatives(text: str | None) -> tuple[str, ...]:
@@ -80,10 +82,11 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     if plugin:
         values["plugins"] = plugin
     grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
-    done = run_grid(grid, jobs, Reporter())
-    registry = registry_of(plugin, values.get("plugin_folder"))
-    typer.echo(summarise(grid, done, registry).text())
-    measured_speeds(grid, registry)
+    with resumable_comparison(output):
+        done = run_grid(grid, jobs, Reporter())
+        registry = registry_of(plugin, values.get("plugin_folder"))
+        typer.echo(summarise(grid, done, registry).text())
+        measured_speeds(grid, registry)
     typer.echo(f"report: ukd report {shlex.quote(output)}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.held_out import held_out_rows
+from ukd_core.run.kept import CHECKPOINTS, FINISHED, all_checkpoints, whole_checkpoints
 from ukd_core.run.live import LiveTeacher, needs_of, runs_live
 from ukd_core.run.looks import LayerLog, sample_of
 from ukd_core.run.processes import Processes
@@ -80,8 +80,8 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         training = replace(training, rows=rows)
     budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
     for number, (phase, steps) in enumerate(zip(phases, budget, strict=True), start=1):
-        folder = training.folder / "checkpoints" / f"{number}-{phase.name}"
-        finished = folder / "finished.safetensors"
+        folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
+        finished = folder / FINISHED
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
             _train_phase(training, phase, number, steps, folder, select_best)
@@ -294,17 +294,13 @@ def _old_objects_left_alone() -> Iterator[None]:
 
 
 def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
-    """The newest whole checkpoint; what a kill left half-written is removed."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    """The newest whole checkpoint; what a kill left half-written after it is removed."""
+    found, whole = all_checkpoints(folder), whole_checkpoints(folder)
     processes.wait()
-    for checkpoint in numbered:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-            return str(checkpoint)
-        except (OSError, ValueError):  # the engine writes this file last
-            if processes.is_main:
-                shutil.rmtree(checkpoint)
-    return None
+    if processes.is_main:
+        for checkpoint in found[: found.index(whole[0]) if whole else None]:
+            shutil.rmtree(checkpoint)
+    return str(whole[0]) if whole else None
 
 
 def _model(training: Training, phase: Phase) -> DistillationModel:
