@@ -75,6 +75,16 @@ class UnknownNameError(UKDError, LookupError):
     """A name that no plug-in registers; the text offers the nearest ones."""
 
 
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+"""What torch says of want of memory, in errors of several kinds."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine, a limit or a GPU has no memory left."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY))
+
+
 class Problems:
     """Problems that a user can cause, gathered so that all of them are told at once."""
 

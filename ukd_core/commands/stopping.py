@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from ukd_core.errors import StoppedError
+from ukd_core.errors import InputError, StoppedError
 
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -43,7 +43,7 @@ def stops_caught() -> Iterator[list[int]]:
 
 @contextmanager
 def resumable(output: str, resume: bool) -> Iterator[None]:
-    """Within the block, which does a run, a stop becomes the line that says what is kept and how to go on.
+    """Within the block, which does a run, a stop and a failing disk say what is kept and how to go on.
 
     Args:
         output: Folder of the run.
@@ -51,18 +51,27 @@ def resumable(output: str, resume: bool) -> Iterator[None]:
 
     Raises:
         StoppedError: the run was stopped.
+        InputError: a file of a run that was begun could not be read or written.
     """
     folder = Path(output)
     before = _mark(folder)
+
+    def begun() -> bool:
+        return resume or _mark(folder) not in (None, before)
+
     try:
         yield
     except KeyboardInterrupt as stop:
         from ukd_core.run.kept import kept_of
-        begun = resume or _mark(folder) not in (None, before)
         raise StoppedError(
-            f"run '{output}'", f"stopped; {kept_of(folder)}" if begun else
+            f"run '{output}'", f"stopped; {kept_of(folder)}" if begun() else
             "stopped before it had a folder; what the teacher learned and answered is kept in the cache",
-            f"Go on with: {again(sys.argv[1:], resume=begun)}") from stop
+            f"Go on with: {again(sys.argv[1:], resume=begun())}") from stop
+    except OSError as error:
+        if error.filename is None or not begun():
+            raise
+        raise InputError(str(error.filename), error.strerror or str(error),
+                         f"When that is mended, go on with: {again(sys.argv[1:], resume=True)}") from error
 
 
 @contextmanager

@@ -1,13 +1,41 @@
-"""Folders that appear whole or not at all."""
+"""Folders and files that appear whole or not at all, and say where they could not be written."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+FULL = 1 << 16
+"""Fewer free bytes than this, and a write that failed has failed for want of room."""
+
+
+@contextmanager
+def writing(place: Path, *others: type[Exception]) -> Iterator[None]:
+    """Within the block, whatever library cannot write raises an `OSError` that names the place.
+
+    Of a full disk torch says that a position is unexpected, NumPy how many numbers are missing, and neither says where.
+
+    Args:
+        place: The file or folder.
+        *others: What else is raised by the libraries that write in the block, and by nothing else in it.
+    """
+    kinds: tuple[type[Exception], ...] = (OSError, SafetensorError, *others)
+    try:
+        yield
+    except kinds as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        full = shutil.disk_usage(next(each for each in (place, *place.parents) if each.exists())).free < FULL
+        number = errno.ENOSPC if full else getattr(error, "errno", None) or errno.EIO
+        told = os.strerror(number) if full or number != errno.EIO else f"could not be written: {error}"
+        raise OSError(number, told, str(place)) from error
 
 
 @contextmanager
@@ -19,7 +47,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        yield scratch
+        with writing(target):
+            yield scratch
         scratch.chmod(0o755)
         try:
             os.replace(scratch, target)
@@ -34,7 +63,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with writing(path), os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         os.chmod(scratch, 0o644)
         os.replace(scratch, path)

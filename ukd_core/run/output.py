@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ukd_core.errors import InputError
 from ukd_core.run.files import whole_folder, write_text
 from ukd_core.run.fingerprint import fingerprint
+from ukd_core.run.kept import CHECKPOINTS
 from ukd_core.run.recipe import Recipe
 
 NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device", "rebuild_damaged"})
@@ -45,16 +50,44 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
         _check_same(folder, recipe, where)
 
 
+@contextmanager
+def written_alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process writes this run; a killed one lets go of it.
+
+    Raises:
+        InputError: another process does.
+    """
+    place = folder / CHECKPOINTS
+    place.mkdir(exist_ok=True)
+    held = FileLock(place / "lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"output '{folder}'", "expected a run that no process works on, got one that another does",
+                         "Wait for it, stop it, or choose another folder.") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
 def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     """Make the run folder with its recipe; called when all input is known to be good."""
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
+    if overwrite and folder.is_dir():
+        with written_alone(folder):
+            shutil.rmtree(folder, ignore_errors=True)
     if not (folder / "recipe.yaml").is_file():
         with whole_folder(folder) as scratch:
             recipe.write(scratch / "recipe.yaml")
     else:
         recipe.write(folder / "recipe.yaml")
     return folder
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Remove what a killed process was about to give its name; called by the only one that writes the run."""
+    for path in folder.glob(".*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def usable_cache(folder: Path) -> Path:
@@ -79,7 +112,7 @@ def same_inputs(folder: Path, facts: dict[str, Any]) -> None:
     Raises:
         InputError: the checkpoints were made with other inputs.
     """
-    note = folder / "checkpoints" / "inputs"
+    note = folder / CHECKPOINTS / "inputs"
     now = fingerprint(facts)
     if note.is_file() and note.read_text(encoding="utf-8") != now:
         raise InputError(f"output '{folder}'", "the data or the teacher's answers changed since the run was stopped",

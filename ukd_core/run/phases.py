@@ -20,6 +20,8 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.files import writing
+from ukd_core.run.guards import FewCheckpoints
 from ukd_core.run.held_out import held_out_rows
 from ukd_core.run.kept import CHECKPOINTS, FINISHED, all_checkpoints, whole_checkpoints
 from ukd_core.run.live import LiveTeacher, needs_of, runs_live
@@ -87,7 +89,8 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
             _train_phase(training, phase, number, steps, folder, select_best)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
-                save_model(training.source.model, str(scratch))
+                with writing(finished):
+                    save_model(training.source.model, str(scratch))
                 scratch.replace(finished)
             training.processes.wait()
         load_model(training.source.model, str(finished))
@@ -250,7 +253,8 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
             head_learning_rate=recipe.head_learning_rate,
-            callbacks=[ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
+            owners={spec.key: str(training.registry.terms.origin(spec.term)) for spec in phase.terms},
+            callbacks=[FewCheckpoints(), ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
                        ProgressBar(advance)])
         with _beside(model.live, args):
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
@@ -336,7 +340,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
         logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
-        save_steps=interval, save_total_limit=2, load_best_model_at_end=select_best,
+        save_steps=interval, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)
     if args.n_gpu > 1:  # several GPUs need several processes; in one, batches would grow without anyone asking
         args._n_gpu = 1
