@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Any
 
@@ -17,8 +16,6 @@ from ukd_core.errors import UKDError, is_out_of_memory
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
-UNREAD = 141
-"""Exit status of a command whose reader went away, as shells have it."""
 NO_MEMORY = ("memory: expected room for what is computed, got none. Lower --batch-size or --max-length and start anew, "
              "or free memory and go on with --resume.")
 STOPPED = "stopped; what is complete is kept. Run the same command again."
@@ -74,9 +71,6 @@ def _status() -> int:
             status = _complain(str(told), error.exit_status)
     except USAGE_ERROR as error:
         status = _complain(error.format_message(), error.exit_code)
-    except BrokenPipeError:  # who read the answers has enough of them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (MemoryError, RuntimeError) as error:

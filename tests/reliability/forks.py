@@ -83,8 +83,9 @@ class Forks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._server.stdin is not None
+        assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.close()
+        self._server.stdout.close()
         self._server.wait(60)
 
     def ask(self, question: Mapping[str, Any]) -> Any:

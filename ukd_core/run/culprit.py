@@ -49,9 +49,19 @@ def plugins_named(registry: Registry) -> Iterator[None]:
         raise found from error
 
 
-def described(part: object) -> str:
-    """A part as messages name it: ``projector 'attention'``."""
+def described(part: object, registry: Registry) -> str:
+    """A part as messages name it: ``projector 'attention' of plug-in 'mine' (mine 1.0)``."""
+    return f"{_named(part)} of {_origin(part, registry)}"
+
+
+def _named(part: object) -> str:
     return f"{WORDS[_kind(part)]} '{getattr(part, 'name', type(part).__name__)}'"
+
+
+def _origin(part: object, registry: Registry) -> str:
+    offered = next(each for each in registry.catalogues if each.kind == WORDS[_kind(part)])
+    name = str(getattr(part, "name", ""))
+    return str(offered.origin(name)) if name in offered else f"module '{type(part).__module__}'"
 
 
 def _blamed(error: Exception, registry: Registry) -> PluginError | None:
@@ -60,11 +70,9 @@ def _blamed(error: Exception, registry: Registry) -> PluginError | None:
     part = next((part for frame in reversed(frames) if isinstance(part := frame.f_locals.get("self"), PARTS)), None)
     if part is None:
         return None
-    name = str(getattr(part, "name", ""))
-    offered = next(each for each in registry.catalogues if each.kind == WORDS[_kind(part)])
-    origin = str(offered.origin(name)) if name in offered else f"module '{type(part).__module__}'"
     said = error.problem if isinstance(error, ShapeError) else f"raised {describe(error)} ({_line(error, part)})"
-    return PluginError(origin, f"{described(part)}{_step(frames)}: {said}", f"Try its laws: ukd plugins check {name}")
+    return PluginError(_origin(part, registry), f"{_named(part)}{_step(frames)}: {said}",
+                       f"Try its laws: ukd plugins check {getattr(part, 'name', '')}")
 
 
 def _kind(part: object) -> type:

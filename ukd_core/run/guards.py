@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ukd_core.layer_source import LayerStates
 from ukd_core.run.culprit import PARTS, described
 from ukd_core.run.kept import all_checkpoints
+
+if TYPE_CHECKING:
+    from ukd_core.catalogue import Registry
 
 
 class OnlyFinite(TrainerCallback):  # type: ignore[misc]
@@ -53,14 +56,14 @@ class FewCheckpoints(TrainerCallback):  # type: ignore[misc]
                 shutil.rmtree(path)
 
 
-def first_not_finite(model: nn.Module, inputs: Mapping[str, Any]) -> str:
+def first_not_finite(model: nn.Module, inputs: Mapping[str, Any], registry: Registry) -> str:
     """Half a sentence on which part of a model first gives numbers that are not finite for a batch; may be empty."""
     found: list[str] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         given = output.logits if isinstance(output, LayerStates) else getattr(output, "weights", output)
         if isinstance(given, Tensor) and not given.isfinite().all():
-            found.append(f", first from {described(module)}")
+            found.append(f", first from {described(module, registry)}")
 
     with ExitStack() as hooks, torch.no_grad():
         for module in model.modules():

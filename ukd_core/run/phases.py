@@ -252,8 +252,7 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
     with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
-            head_learning_rate=recipe.head_learning_rate,
-            owners={spec.key: str(training.registry.terms.origin(spec.term)) for spec in phase.terms},
+            head_learning_rate=recipe.head_learning_rate, registry=training.registry,
             callbacks=[FewCheckpoints(), ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
                        ProgressBar(advance)])
         with _beside(model.live, args):

@@ -102,8 +102,8 @@ def _kept(source: LayerSource, split: datasets.Dataset, max_length: int, cache: 
     expected = source.tokenize([""], [""] if "pair" in split.column_names else None, max_length=max_length)
     if len(starts) != len(split) + 1 or columns.keys() != expected.keys() or any(
             len(column) != starts[-1] for column in columns.values()):
-        raise InputError(f"cache entry '{entry}'", "expected the tokens of every row, got files that are cut or missing",
-                         f"Remove it: ukd cache remove {entry.name}")
+        raise InputError(f"cache entry '{entry}'", "expected the tokens of every row, got files that are cut or "
+                         "missing", f"Remove it: ukd cache remove {entry.name}")
     return Ragged(columns, starts)
 
 

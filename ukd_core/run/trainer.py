@@ -14,6 +14,7 @@ from transformers.trainer_utils import EvalPrediction
 from ukd_core.errors import InputError
 from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
+from ukd_core.run.culprit import described
 from ukd_core.run.files import writing
 from ukd_core.run.guards import OnlyFinite, first_not_finite
 from ukd_core.run.kept import whole_checkpoints
@@ -22,6 +23,7 @@ from ukd_core.run.live import LiveTeacher, shown
 from ukd_core.term import Term, TermInput, TermView
 
 if TYPE_CHECKING:
+    from ukd_core.catalogue import Registry
     from ukd_core.method import TermSpec
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.processes import Processes
@@ -101,7 +103,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         batches: Their order.
         validation: Rows that checkpoints are compared on, or None.
         head_learning_rate: Of what the terms own.
-        owners: By a term's name in the log, the plug-in that it is from.
+        registry: Says which plug-in a term is from.
         processes: Who takes part.
         callbacks: As transformers takes them.
     """
@@ -109,12 +111,13 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
     optimizer: torch.optim.Optimizer | None
 
     def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset, batches: RowBatches,
-                 validation: RowDataset | None, head_learning_rate: float, owners: Mapping[str, str],
+                 validation: RowDataset | None, head_learning_rate: float, registry: Registry,
                  processes: Processes, callbacks: list[TrainerCallback]) -> None:
         self.batches = batches
         self.processes = processes
         self.head_learning_rate = head_learning_rate
-        self.owners = owners
+        self.registry = registry
+        self._terms = {key: term for key, term in model.terms.items() if isinstance(term, Term)}
         self._losses: list[Tensor] = []
         self._teacher_rows = 0
         space = model.space
@@ -185,7 +188,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         """Add the mean of each term since the last log."""
         if "loss" in logs and self._losses:
             means = self._shared_losses().mean(dim=0).tolist()
-            logs.update({f"loss/{key}": mean for key, mean in zip(self.owners, means, strict=True)})
+            logs.update({f"loss/{key}": mean for key, mean in zip(self._terms, means, strict=True)})
             self._losses = []
         super().log(logs, start_time)
 
@@ -203,25 +206,21 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         self._refuse_losses(self.state.global_step)
         for name, weight in self.model.named_parameters():
             if weight.requires_grad and not weight.isfinite().all():
-                raise InputError(f"weight '{name}'", f"expected finite numbers, got others after {self.place(0)}",
-                                 self._way_on())
+                raise InputError(f"weight '{name}'", "expected finite numbers, got others after "
+                                 + self.place(self.state.global_step), self._way_on())
 
     def _refuse_losses(self, last: int, inputs: Mapping[str, Any] | None = None) -> None:
         """Refuse terms that are not finite; `last` is the step of the newest of them, `inputs` its batch."""
         losses = self._shared_losses() if self._losses else torch.zeros(0, 0)
-        wrong = (~losses.isfinite()).nonzero().tolist()
-        if wrong:
-            (step, term), first = wrong[0], ""
-            if inputs is not None:
-                first = first_not_finite(self.model, inputs)
-            key = list(self.owners)[term]
-            raise InputError(f"term '{key}' of {self.owners[key]}", f"expected a finite loss, got {losses[step, term]} "
-                             f"in {self.place(last - len(losses) + 1 + step - self.state.global_step)}{first}",
-                             self._way_on())
+        for row, column in (~losses.isfinite()).nonzero().tolist():
+            first = "" if inputs is None else first_not_finite(self.model, inputs, self.registry)
+            raise InputError(
+                described(list(self._terms.values())[column], self.registry), f"expected a finite loss, got "
+                f"{losses[row, column]} in {self.place(last - len(losses) + 1 + row)}{first}", self._way_on())
 
-    def place(self, ahead: int = 1) -> str:
-        """The step that runs, or one so far from the last that is done, for messages."""
-        return f"step {self.state.global_step + ahead} of phase {Path(self.args.output_dir).name}"
+    def place(self, step: int | None = None) -> str:
+        """A step, or the one that runs, for messages."""
+        return f"step {step or self.state.global_step + 1} of phase {Path(self.args.output_dir).name}"
 
     def _way_on(self) -> str:
         kept = whole_checkpoints(Path(self.args.output_dir))[:1]
