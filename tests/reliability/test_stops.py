@@ -72,13 +72,14 @@ def test_two_runs_do_not_write_one_folder(forks: Forks, small: tuple[str, ...], 
 
 def test_who_reads_one_answer_of_many_is_not_told_of_a_pipe(whole: Path, tmp_path: Path):
     (tmp_path / "texts").write_text("wheat\n" * 5_000)
-    program = subprocess.Popen([sys.executable, "-m", "ukd_core.cli", "predict", str(whole / "run"),
-                                str(tmp_path / "texts")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert program.stdout is not None and program.stderr is not None
-    assert program.stdout.readline().startswith('{"text": "wheat"')
-    program.stdout.close()
-    assert program.stderr.read() == ""
-    assert program.wait(60) == 1
+    with subprocess.Popen([sys.executable, "-m", "ukd_core.cli", "predict", str(whole / "run"),
+                           str(tmp_path / "texts")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as program:
+        assert program.stdout is not None and program.stderr is not None
+        assert program.stdout.readline().startswith('{"text": "wheat"')
+        program.stdout.close()
+        assert program.stderr.read() == ""
+    assert program.returncode == 1
 
 
 def test_a_stopped_comparison_leaves_no_process(forks: Forks, few: Path, whole: Path, tmp_path: Path):

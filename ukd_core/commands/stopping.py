@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,22 +16,32 @@ from types import FrameType
 from ukd_core.errors import InputError, StoppedError
 
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+TOGETHER = 1.0
+"""Seconds within which several signals are one."""
+GRACE = 60.0
+"""Seconds that a command has to end in order."""
 
 
 @contextmanager
 def stops_caught() -> Iterator[list[int]]:
-    """Within the block the first signal that asks for an end raises `KeyboardInterrupt`; yields the signals so far.
+    """Within the block a signal that asks for an end raises `KeyboardInterrupt`; yields the signals so far.
 
-    The second changes nothing, so that a shell and a launcher may both send one; a third ends the process at once.
+    A shell and a launcher may both send one: the second within moments changes nothing. Some library may swallow what
+    is raised in the middle of it: then the process ends without order, as if it were killed, which a run survives.
     What the parent process has set to be ignored (``nohup``) stays ignored.
     """
     caught: list[int] = []
+    last = [-TOGETHER]
+    end = threading.Timer(GRACE, lambda: os._exit(128 + caught[0]))
+    end.daemon = True
 
     def stop(number: int, _: FrameType | None) -> None:
         caught.append(number)
+        before, last[0] = last[0], time.perf_counter()
         if len(caught) == 1:
+            end.start()
+        if last[0] - before > TOGETHER:
             raise KeyboardInterrupt
-        signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.getsignal(number) for number in STOPS}
     for number, handler in before.items():
@@ -37,6 +50,7 @@ def stops_caught() -> Iterator[list[int]]:
     try:
         yield caught
     finally:
+        end.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

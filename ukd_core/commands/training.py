@@ -32,11 +32,11 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
     if resume and recipe is None and options.get("output") and not options.get("teacher"):
         recipe = str(Path(options["output"]) / "recipe.yaml")
     made = made_recipe("ukd distill", recipe, plugin, options)
-    from ukd_core.run.distill import distill
-    from ukd_core.run.processes import Processes
-    from ukd_core.run.table import run_table
-    asked = _asked_alternatives(alternatives)
     with resumable(made.output, resume):
+        from ukd_core.run.distill import distill
+        from ukd_core.run.processes import Processes
+        from ukd_core.run.table import run_table
+        asked = _asked_alternatives(alternatives)
         metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
                           baseline=with_baseline)
         if Processes(made.device).is_main:

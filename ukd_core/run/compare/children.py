@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from threading import Lock
 
-PATIENCE = 20.0
-"""Seconds that a process gets to end in order; then it is killed, which costs a run no more than its last steps."""
+PATIENCE = 10.0
+"""Seconds that all of them get to end in order; then they are killed, which costs a run no more than its last steps."""
 
 
 class Children:
@@ -49,8 +50,9 @@ class Children:
             running = list(self._running)
         for child in running:
             child.terminate()
+        end = time.perf_counter() + PATIENCE
         for child in running:
             try:
-                child.wait(PATIENCE)
+                child.wait(max(0.0, end - time.perf_counter()))
             except subprocess.TimeoutExpired:
                 child.kill()

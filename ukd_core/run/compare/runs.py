@@ -100,8 +100,8 @@ def _each(grid: Grid, cells: Sequence[Cell], jobs: int) -> Generator[tuple[Cell,
         return
     children = Children()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs, children): cell for cell in cells}
         try:
+            waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs, children): cell for cell in cells}
             yield from ((waiting[future], future.result()) for future in as_completed(waiting))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
