@@ -29,6 +29,10 @@ def due(fault):
 class FaultyTerm(LogitKDTerm):
     name = "faulty-term"
 
+    def __init__(self, options, setup):
+        super().__init__(options, setup)
+        STEP[0] = 0
+
     def on_progress(self, fraction):
         STEP[0] = round(fraction * 9) + 1
 
@@ -110,7 +114,7 @@ def blamed(part: str, said: str) -> str:
 
 
 SAID = {
-    "term raises": blamed(TERM, "raised ValueError: boom (mine.py, line 28)"),
+    "term raises": blamed(TERM, "raised ValueError: boom (mine.py, line 32)"),
     "term gives rows": blamed(TERM, "loss expected shape (), got (3,)"),
     "term gives a number": blamed(TERM, "loss expected shape (), got float"),
     "term gives nan": f"{TERM} of plug-in 'mine': {NAN}, first from {TERM} of plug-in 'mine'. {AGAIN}",
@@ -118,11 +122,11 @@ SAID = {
                             f"others after {PLACE}. {AGAIN}",
     "term wants memory": "memory: expected room for what is computed, got none. Lower --batch-size or --max-length and "
                          "start anew, or free memory and go on with --resume.",
-    "projector raises": blamed(PROJECTOR, "raised ValueError: boom (mine.py, line 48)"),
+    "projector raises": blamed(PROJECTOR, "raised ValueError: boom (mine.py, line 52)"),
     "projector gives a layer less": blamed(PROJECTOR, "weights expected (S, T, units) = (1, 1, 32), got (1, 0, 32)"),
     "projector gives nan": f"term 'layer-kd' of plug-in 'ukd-plugins' (ukd 0.1.0): {NAN}, first from {PROJECTOR} of "
                            f"plug-in 'mine'. {AGAIN}",
-    "adapter raises": blamed(ADAPTER, "raised ValueError: boom (mine.py, line 63)"),
+    "adapter raises": blamed(ADAPTER, "raised ValueError: boom (mine.py, line 67)"),
     "adapter gives a layer less": blamed(ADAPTER, "pooled states expected (units, width) = [(32, 8)], got []"),
     "adapter gives a row less": blamed(ADAPTER, "logits expected (units = 32, C), got (31, 2)"),
     "adapter gives nan": f"{TERM} of plug-in 'mine': {NAN}, first from {ADAPTER} of plug-in 'mine'. {AGAIN}",

@@ -118,8 +118,9 @@ def _write(source: LayerSource, split: datasets.Dataset, max_length: int, folder
                 if name not in columns:
                     columns[name] = files.enter_context((folder / f"{name}.tokens").open("wb"))
                 kind = np.int8 if name in SMALL_COLUMNS else np.int32
-                np.fromiter(chain.from_iterable(rows), dtype=kind).tofile(columns[name])
-            np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tofile(lengths)
+                # Not `tofile`, which does not notice that a disk is full when the last of it is written.
+                columns[name].write(np.fromiter(chain.from_iterable(rows), dtype=kind).tobytes())
+            lengths.write(np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tobytes())
 
 
 def _mapped(path: Path) -> Tensor:
