@@ -1,4 +1,4 @@
-"""Folders and files that appear whole or not at all, and say where they could not be written."""
+"""Files and folders that appear whole or not at all, or say where they could not be; what a folder of weights takes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 
 FULL = 1 << 16
 """Fewer free bytes than this, and a write that failed has failed for want of room."""
+OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
+"""Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
 
 @contextmanager
@@ -69,3 +71,13 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def files_bytes(folder: Path) -> int:
+    """Bytes of the files of a model folder; of several copies of the weights only the safetensors count.
+
+    The card does not count: it holds names, and a run under another name is the same run.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".md"]
+    copied = any(path.suffix == ".safetensors" for path in files)
+    return sum(path.stat().st_size for path in files if not (copied and path.suffix in OTHER_WEIGHTS))
