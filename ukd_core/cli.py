@@ -10,14 +10,12 @@ import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
 from ukd_core.commands.stopping import stops_caught
-from ukd_core.errors import UKDError, is_out_of_memory
+from ukd_core.errors import UKDError, of_the_machine
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
-NO_MEMORY = ("memory: expected room for what is computed, got none. Lower --batch-size or --max-length and start anew, "
-             "or free memory and go on with --resume.")
 STOPPED = "stopped; what is complete is kept. Run the same command again."
 
 
@@ -74,9 +72,10 @@ def _status() -> int:
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        line = of_the_machine(error)
+        if line is None:
             raise
-        status = _complain(NO_MEMORY, 2)
+        status = _complain(line, 2)
     except (KeyboardInterrupt, typer.Abort):
         status = _complain(STOPPED, INTERRUPTED)
     return status if isinstance(status, int) else 0

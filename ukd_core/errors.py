@@ -75,14 +75,22 @@ class UnknownNameError(UKDError, LookupError):
     """A name that no plug-in registers; the text offers the nearest ones."""
 
 
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""What torch says of want of memory, in errors of several kinds."""
+MACHINE = (
+    (("can't allocate memory", "not enough memory", "out of memory"),
+     "memory: expected room for what is computed, got none. Lower --batch-size or --max-length and start anew, or free "
+     "memory and go on with --resume."),
+    (("gloo/transport", "Connection closed by peer", "NCCL error", "ncclRemoteError"),
+     "processes: expected all that share the run, got one less. What that one said, or the system's log, tells why; go "
+     "on with --resume."))
+"""Pieces of what torch says, in errors of several kinds, when the machine fails, and what that means."""
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine, a limit or a GPU has no memory left."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY))
+def of_the_machine(error: BaseException) -> str | None:
+    """A line on an error that is the machine's: no memory left, or a process of the run that is gone; else None."""
+    if isinstance(error, MemoryError):
+        return MACHINE[0][1]
+    return next((line for pieces, line in MACHINE if isinstance(error, RuntimeError)
+                 and any(piece in str(error) for piece in pieces)), None)
 
 
 class Problems:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from ukd_core.errors import PluginError, ShapeError, UKDError, is_out_of_memory
+from ukd_core.errors import PluginError, ShapeError, UKDError, of_the_machine
 from ukd_core.layer_source import LayerSource
 from ukd_core.plugin_checks import describe
 from ukd_core.projector import Projector
@@ -28,8 +28,8 @@ PARTS = tuple(WORDS)
 def plugins_named(registry: Registry) -> Iterator[None]:
     """Within the block an error from a plug-in's code is one line that names the plug-in, its part, place and step.
 
-    What the user can mend, a file that cannot be read or written, and want of memory are nobody's fault; they stay as
-    they are, and so does what comes from other code.
+    What the user can mend, a file that cannot be read or written, and what the machine lacks are nobody's fault; they
+    stay as they are, and so does what comes from other code.
 
     Args:
         registry: Says which plug-in offers what.
@@ -40,7 +40,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) or is_out_of_memory(error) or (
+        if isinstance(error, OSError) or of_the_machine(error) or (
                 isinstance(error, UKDError) and not isinstance(error, ShapeError)):
             raise
         found = _blamed(error, registry)

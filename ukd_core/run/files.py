@@ -12,6 +12,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from ukd_core.errors import of_the_machine
+
 FULL = 1 << 16
 """Fewer free bytes than this, and a write that failed has failed for want of room."""
 OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
@@ -32,7 +34,7 @@ def writing(place: Path, *others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        if isinstance(error, OSError) and error.filename is not None:
+        if of_the_machine(error) or (isinstance(error, OSError) and error.filename is not None):
             raise
         full = shutil.disk_usage(next(each for each in (place, *place.parents) if each.exists())).free < FULL
         number = errno.ENOSPC if full else getattr(error, "errno", None) or errno.EIO
