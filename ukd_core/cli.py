@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
-from ukd_core.errors import UKDError
+from ukd_core.commands.stopping import stops_caught
+from ukd_core.errors import UKDError, of_the_machine
 from ukd_core.terminal import visible
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
@@ -18,6 +19,7 @@ LONGEST = 2000
 """Letters of an error line."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
+STOPPED = "stopped; what is complete is kept. Run the same command again."
 
 
 def _made_app() -> typer.Typer:
@@ -56,11 +58,17 @@ def main() -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_made_visible)
     logging.getLogger("ukd").setLevel(logging.INFO)
-    stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
+    with stops_caught() as caught:
+        status = _status()
+    sys.exit(128 + caught[0] if caught and status == INTERRUPTED else status)
+
+
+def _status() -> int:
+    """Run the command; the exit status, 130 for any stop."""
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
-            status = _complain(stopped, INTERRUPTED)
+            return _complain(STOPPED, INTERRUPTED)
     except UKDError as error:
         for told in (error, *error.others):
             status = _complain(str(told), error.exit_status)
@@ -68,9 +76,14 @@ def main() -> None:
         status = _complain(error.format_message(), error.exit_code)
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
+    except (MemoryError, RuntimeError) as error:
+        line = of_the_machine(error)
+        if line is None:
+            raise
+        status = _complain(line, 2)
     except (KeyboardInterrupt, typer.Abort):
-        status = _complain(stopped, INTERRUPTED)
-    sys.exit(status if isinstance(status, int) else 0)
+        status = _complain(STOPPED, INTERRUPTED)
+    return status if isinstance(status, int) else 0
 
 
 def _made_visible(record: logging.LogRecord) -> bool:

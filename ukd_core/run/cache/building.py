@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ukd_core.run.cache.arrays import new_array
+from ukd_core.run.files import writing
 from ukd_core.run.forward import forward_rows, in_order
 from ukd_core.run.heads import fit_head
 
@@ -259,11 +260,9 @@ def _column(files: list[Path], name: str) -> Tensor:
 def _write_whole(path: Path, content: bytes) -> None:
     """A file that is there is complete, whatever happens to the process or the machine."""
     scratch = path.with_name(path.name + ".partial")
-    try:
+    with writing(path.parent):
         with scratch.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)
-    except OSError as error:  # a full disk does not say which
-        raise OSError(error.errno, error.strerror, str(path.parent)) from error

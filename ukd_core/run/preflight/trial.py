@@ -18,6 +18,7 @@ from ukd_core.projector import Projection, Projector
 from ukd_core.run.cache.answers import TeacherAnswers
 from ukd_core.run.cache.arrays import Entry, new_array, seal
 from ukd_core.run.data import TaskData
+from ukd_core.run.files import writing
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.live import LiveTeacher, refuse_other_tokens, runs_live
 from ukd_core.run.phases import Training, needs_states, phase_batch, phase_steps, usable_phases
@@ -88,7 +89,7 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, *, measu
     """
     data = _few(plan.data, rows)
     read = {name: _tokenized(begun.student, data, name, plan.recipe.max_length) for name in data.splits}
-    with tempfile.TemporaryDirectory(prefix="ukd-preflight-") as name:
+    with tempfile.TemporaryDirectory(prefix="ukd-preflight-") as name, writing(Path(name)):
         answers, pace = _answers(plan, begun, data, Path(name))
         live = problems.attempt(_live, plan, begun, data, read["train"])
         if live is None and runs_live(plan.phases, plan.registry):
