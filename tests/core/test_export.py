@@ -23,11 +23,12 @@ from ukd_core.commands.options import lines_of
 from ukd_core.errors import InputError, ParityError
 from ukd_core.layer_source import LayerSource
 from ukd_core.plugins import Registry
-from ukd_core.run.answer import StoredModel, files_bytes
+from ukd_core.run.answer import StoredModel
 from ukd_core.run.bench import in_turns
 from ukd_core.run.export.parity import Rows, compare_answers, refuse_unequal
 from ukd_core.run.export.runtime import load_exported
 from ukd_core.run.export.tokenizer import Reader, standalone_tokenizer
+from ukd_core.run.files import files_bytes
 
 Command = Callable[..., tuple[int, str, str]]
 TEXTS = ["oil prices rose", "wheat harvest", "oil", "a good harvest"]

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all; what a folder of weights takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
+"""Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
 
 @contextmanager
@@ -40,3 +43,10 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def files_bytes(folder: Path) -> int:
+    """Bytes of the files of a model folder; of several copies of the weights only the safetensors count."""
+    files = [path for path in folder.iterdir() if path.is_file()]
+    copied = any(path.suffix == ".safetensors" for path in files)
+    return sum(path.stat().st_size for path in files if not (copied and path.suffix in OTHER_WEIGHTS))

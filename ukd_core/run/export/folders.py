@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError
-from ukd_core.run.answer import TorchModel, files_bytes, load_classifier, read_task, stored_length, texts_of
+from ukd_core.run.answer import TorchModel, load_classifier, read_task, stored_length, texts_of
 from ukd_core.run.data import encode_data, read_data
 from ukd_core.run.export.graph import quantize, require, write_graph
 from ukd_core.run.export.model_card import model_card, short_name, transformers_use
 from ukd_core.run.export.parity import Parity, Rows, compare_answers, refuse_unequal
 from ukd_core.run.export.runtime import ABOUT, FORMAT, is_exported, load_exported
 from ukd_core.run.export.tokenizer import standalone_tokenizer
-from ukd_core.run.files import whole_folder, write_text
+from ukd_core.run.files import files_bytes, whole_folder, write_text
 from ukd_core.run.output import finished_metrics, usable_cache
 from ukd_core.run.recipe import Recipe
 

@@ -13,9 +13,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ukd_core.errors import InputError, UKDError
-from ukd_core.run.answer import StoredModel, files_bytes
+from ukd_core.run.answer import StoredModel
 from ukd_core.run.export.graph import require
 from ukd_core.run.export.tokenizer import Reader
+from ukd_core.run.files import files_bytes
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace

@@ -18,6 +18,7 @@ from ukd_core.run.report.command import distill_command
 from ukd_core.run.report.history import History
 from ukd_core.run.report.render import render
 from ukd_core.run.verdict import Verdict, verdict_of
+from ukd_core.run.verdict.calibration import reliability
 from ukd_core.run.verdict.stored import StoredRun
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _answered(run: StoredRun, split: str) -> dict[str, Any]:
     sides = {side: run.answers[f"{split}.{side}"] for side in ("teacher", "student")}
     if space.problem_type == rows.REGRESSION or not run.labelled(split).any():
         return found
-    bins = [(side, rows.reliability(space, scores, labels)) for side, scores in sides.items()]
+    bins = [(side, reliability(*rows.sure_and_right(space, scores, labels))) for side, scores in sides.items()]
     listed = tuple((side, f"{sure:.3f}", f"{right:.3f}", f"{count:,}") for side, each in bins
                    for sure, right, count in each)
     found["reliability"] = Drawn(figures.reliability_figure(bins),

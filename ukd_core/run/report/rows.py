@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 LONGEST = 600
 """Characters of a text that are shown."""
-BINS = 15
 REGRESSION = "regression"
 
 
@@ -149,11 +148,10 @@ def confusion(space: OutputSpace, scores: Tensor, labels: Tensor) -> np.ndarray:
     return counts
 
 
-def reliability(space: OutputSpace, scores: Tensor, labels: Tensor) -> list[tuple[float, float, int]]:
-    """Bins of equal width: mean probability of the answers in it, share of them that are right, how many there are.
+def sure_and_right(space: OutputSpace, scores: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """How sure each answer is and whether it is right, shapes (answers,), of labelled rows.
 
-    For classes the answer is the likeliest class; for several labels each label is a question of its own. Bins without
-    rows are left out.
+    For classes the answer is the likeliest class; for several labels each label is a question of its own.
 
     Args:
         space: Whose `describe` gives probabilities.
@@ -163,12 +161,8 @@ def reliability(space: OutputSpace, scores: Tensor, labels: Tensor) -> list[tupl
     known = space.is_labelled(labels)
     shares, given = probabilities(space, scores[known]), labels[known].numpy()
     if given.ndim == 1:
-        sure, right = shares.max(axis=1), shares.argmax(axis=1) == given
-    else:
-        sure, right = shares.ravel(), given.ravel() > 0
-    place = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
-    return [(float(sure[place == each].mean()), float(right[place == each].mean()), int((place == each).sum()))
-            for each in range(BINS) if (place == each).any()]
+        return shares.max(axis=1), shares.argmax(axis=1) == given
+    return shares.ravel(), given.ravel() > 0
 
 
 def most_confused(counts: np.ndarray, names: Sequence[str], most: int = 20) -> list[tuple[str, str, int]]:
