@@ -78,6 +78,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
     baseline = baseline or (resume and (Path(other.output) / "recipe.yaml").is_file())
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
+        shutil.rmtree(Path(recipe.output) / "checkpoints", ignore_errors=True)  # killed before it could drop them
     else:
         plan = replace(make_plan(recipe), keep_states=keep_states)
         if baseline:

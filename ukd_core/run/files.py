@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ukd_core.run.leftovers import lock, sweep, unlock
+
 OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
 """Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
@@ -17,10 +19,13 @@ OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
 def whole_folder(target: Path) -> Iterator[Path]:
     """Fill a temporary folder; when the block ends well it becomes `target`, else it is removed.
 
-    Where another process finished the same folder first, theirs is kept.
+    Where another process finished the same folder first, theirs is kept. What one that was killed here left behind is
+    removed by the next.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    handle = lock(scratch)
     try:
         yield scratch
         scratch.chmod(0o755)
@@ -31,10 +36,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        unlock(handle)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
+    sweep(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
