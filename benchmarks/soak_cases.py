@@ -19,6 +19,8 @@ FILLING = ("ship", "port", "week", "price", "said", "new", "month", "trade", "of
 NASTY = ("", "   ", "\u200b", "🙂🙂 👨‍👩‍👧", "שלום עולם", "مرحبا بالعالم", "x" * 3000, "wheat " * 700,
          'he said "no", twice', "NULL", "nan", "<script>alert(1)</script>", "e\u0301 = é", "=1+1", "\\n",
          "tab\there", "two\nlines")
+SURE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+"""Shares of the topics in the first rows: each is there."""
 ENCODERS = ("bert", "roberta", "mpnet", "distilbert")
 WORD_MODELS = ("cnn", "bilstm", "bag")
 LIVE = ("tinybert", "pid", "sid")
@@ -141,7 +143,7 @@ def _task(draw: random.Random, folder: Path) -> Theme:
                                 (("validation", 0.6), ("test", 0.5), ("unlabelled", 0.3)) if draw.random() < share}}
     folder.mkdir(parents=True, exist_ok=True)
     for split, count in splits.items():
-        table = [_row(draw, space, pairs, mixed, nasty) for _ in range(count)]
+        table = [_row(draw, space, pairs, SURE[number % 3] if number < 6 else mixed, nasty) for number in range(count)]
         for number, row in enumerate(table):
             if split == "unlabelled" or (split == "train" and number > 5 and draw.random() > known):
                 row["label"] = None

@@ -20,8 +20,8 @@ LIMIT = 180.0
 """Seconds in which anything has to end; it takes two."""
 SIGNALS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
 MOST_STOPS = 3
-Ended = Generator[str, None, tuple[Child, int]]
-"""Problems, and in the end the last process with the number of times that it was stopped before."""
+Ended = Generator[str, None, Child]
+"""Problems, and in the end the last process."""
 
 
 class Trouble(Exception):
@@ -95,13 +95,13 @@ class Trial:
     def _alone(self, how: str) -> Iterator[str]:
         cache, run = self.chapter.cache, self.place / "run"
         before = _entries(cache)
-        child, stops = yield from self._stopped(how, run, cache) if how in SIGNALS else self._whole(run, cache)
+        child = yield from self._stopped(how, run, cache) if how in SIGNALS else self._whole(run, cache)
         if child.status == 2:
             yield from self._refused(child, run, cache)
             return
         made = len(_entries(cache) - before)
         rows = _rows(run) * made
-        yield from self._checked(run, cache, (rows, rows) if not stops else (0, rows))
+        yield from self._checked(run, cache, (rows if len(self.commands) == 1 else 0, rows))
         yield from self._afterwards(run, cache)
         if self.case.twin:
             yield from self._twin(run)
@@ -110,27 +110,30 @@ class Trial:
         """A run that nobody disturbs."""
         child = self._start(run, cache)
         yield from self._ended(child)
-        return child, 0
+        return child
 
     def _stopped(self, how: str, run: Path, cache: Path) -> Ended:
         """A run that is stopped and started again."""
-        draw = self.case.moments
-        for stops in range(draw.randint(1, MOST_STOPS) + 1):
+        draw, stops, span = self.case.moments, 0, 1.2 * self.chapter.usual
+        for _ in range(draw.randint(1, MOST_STOPS) + 2):
             child = self._start(run, cache)
-            if stops < MOST_STOPS and child.wait(0.1 + draw.uniform(0.0, 1.2) * self.chapter.usual):
-                break
+            if child.wait(0.1 + span * draw.random() ** 2):
+                if stops or child.status != 0:
+                    break
+                shutil.rmtree(run)  # it was too fast: another one, that is stopped sooner
+                span /= 2
+                continue
             child.send(SIGNALS[how])
+            stops += 1
             yield from finished([child], LIMIT)
-            if "Traceback" in child.err:
-                raise Trouble(f"{how} gave a traceback: {_last(child.err)}")
             if child.status in (0, 2):
                 break
-            if child.status not in (-SIGNALS[how], 128 + SIGNALS[how]):
+            if "Traceback" in child.err or child.status not in (-SIGNALS[how], 128 + SIGNALS[how]):
                 yield f"{how} ended with status {child.status}: {_last(child.err)}"
-        if child.status not in (0, 2):
+        if child.status not in (0, 2) or not run.is_dir():
             child = self._start(run, cache)
-            yield from self._ended(child)
-        return child, stops + 1
+        yield from self._ended(child)
+        return child
 
     def _ended(self, child: Child) -> Iterator[str]:
         """Wait; refuse to go on with what neither is done nor says in a line why not."""

@@ -98,14 +98,18 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     assert kept == (60 + 12) * (3 + 1) * 2 * 4  # rows × (heads and classifier) × classes × bytes
     assert needed == 2 * kept + 60 * (3 * 16 + 2) * 4  # shards besides, and the states that heads are fitted on
     assert checked.begun is not None and checked.trial is not None
-    student = checked.begun.student.num_parameters
-    assert checked.training_bytes(1000) == 4 * (student + 3 * student) + 1000  # weights, gradients, two moments
+    learned, student = checked.trial.learned, checked.begun.student.num_parameters
+    assert 0.9 * student < learned <= student  # a word of the list stands in no text
+    assert checked.training_bytes(1000) == 4 * 3 * learned + 1000  # gradients, two moments
     kd, labels = checked.trial.phases
     for each in (kd, labels):
         assert each.seconds is not None and each.seconds > 0
         # at least the token states that the first layer reads: 8 rows × 8 tokens × width, float32
         assert each.activations is not None and each.activations > 8 * 8 * 16 * 4
     assert checked.pass_seconds() > 0
+    needs = [checked.pass_bytes(), *(checked.training_bytes(each.activations or 0) for each in (kd, labels))]
+    assert checked.peak_bytes() == checked.held + max(needs)
+    assert checked.held > 2e8  # the libraries alone
 
 
 def test_dense_maps_and_states_in_the_cache(task: Path):

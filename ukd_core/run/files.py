@@ -43,6 +43,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
     sweep(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    held = lock(Path(scratch))
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -50,6 +51,7 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+        unlock(held)
 
 
 def files_bytes(folder: Path) -> int:
