@@ -153,6 +153,7 @@ def finished(children: Sequence[Child], limit: float) -> list[str]:
 
 def _child(task: Callable[[], int], folder: Path) -> None:
     status = 70
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what it runs in the background
     try:
         for number, name in ((1, "out"), (2, "err")):
             handle = os.open(folder / name, os.O_WRONLY)
