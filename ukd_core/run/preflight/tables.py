@@ -155,7 +155,8 @@ def _costs(found: Preflight, trial: Trial) -> str:
             rows.append([f"training: {each.phase.name}", _time(each.steps * each.seconds),
                          f"+ {megabytes(found.training_bytes(each.activations))}", ""])
     rows.append(["at most", "", megabytes(found.peak_bytes()), ""])
-    title = "costs (estimated from a few batches on this CPU; fine-tuning of a teacher and evaluation come on top)"
+    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher, fitting of pseudo heads and "
+             "evaluation come on top)")
     return text_table(title, ["what", "time", "memory", "disk"], rows, (1, 2))
 
 
