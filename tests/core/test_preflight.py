@@ -109,7 +109,7 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     assert checked.pass_seconds() > 0
     needs = [checked.pass_bytes(), *(checked.training_bytes(each.activations or 0) for each in (kd, labels))]
     assert checked.peak_bytes() == checked.held + max(needs)
-    assert checked.held > 2e8  # the libraries alone
+    assert checked.held > 1e8  # the libraries alone
 
 
 def test_dense_maps_and_states_in_the_cache(task: Path):

@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def soaked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a soak, with every run in it."""
     folder = tmp_path_factory.mktemp("soak")
-    done = subprocess.run([sys.executable, str(BENCHMARKS / "soak.py"), "--seed", "SEED", "--last", "LAST", "--keep",
+    done = subprocess.run([sys.executable, str(BENCHMARKS / "soak.py"), "--seed", "83", "--last", "1", "--keep",
                            "--folder", str(folder)], capture_output=True, text=True, check=False,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
@@ -29,8 +29,8 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_breaks(soaked: Path):
     results = [json.loads(line) for line in (soaked / "soak.jsonl").read_text().splitlines()]
     assert [result["problems"] for result in results] == [[]] * len(results)
-    assert {result["outcome"] for result in results} == {"finished", "refused"}
-    assert {"none", "kill -9"} <= {result["kinds"]["disturbance"] for result in results}
+    disturbed = [result["kinds"]["disturbance"] for result in results]
+    assert disturbed == ["kill -9", "damaged entry"]
 
 
 def append(name: str, text: str) -> Callable[[Path], None]:
@@ -62,7 +62,7 @@ def other_weights(run: Path) -> None:
     (append("notes", "mine"), "the run folder holds notes"), (append(".log.abcd", ""), "left behind: .log.abcd"),
     (lambda run: (run / "log.jsonl").unlink(), "the run folder lacks log.jsonl"),
     (repeat_last_loss, "has loss of a step twice"), (worse_than_possible, "metrics.student.metrics.accuracy is 1.2"),
-    (other_weights, "the stored student answers split")], ids=str)
+    (other_weights, "the stored student answers split")], ids=lambda value: value if isinstance(value, str) else "")
 def test_what_is_looked_for_is_found(soaked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                      damage: Callable[[Path], None], found: str):
     monkeypatch.syspath_prepend(str(BENCHMARKS))

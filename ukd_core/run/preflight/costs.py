@@ -29,6 +29,8 @@ FIT_SCORES = 6
 """The same of its scores: link, loss and gradients."""
 FIT_WEIGHTS = 44
 """The same of its weights: L-BFGS keeps twenty steps and twenty changes of the gradient."""
+SHARD_SCORES = 4
+"""Copies of a shard's scores: layer by layer, joined, and as the bytes that are written."""
 
 
 def pass_pace(source: LayerSource, reading: Reading, data: TaskData, max_length: int) -> float:
@@ -53,7 +55,7 @@ def pass_pace(source: LayerSource, reading: Reading, data: TaskData, max_length:
 
 
 def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_rows: int) -> int:
-    """Most memory of the pass beside the teacher and the texts: a shard's states twice, or the fit of a head.
+    """Most memory of the pass beside the models and the texts: a shard's states or scores, or the fit of a head.
 
     Args:
         source: The teacher.
@@ -61,13 +63,13 @@ def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_row
         size: C, the number of scores.
         head_rows: Most rows that the heads are fitted on.
     """
-    widest, all_widths = max(source.widths), sum(source.widths) + size
-    shard = 2 * 4 * min(max(rows.values()), SHARD_ROWS) * all_widths
+    widest, shard = max(source.widths), min(max(rows.values()), SHARD_ROWS)
+    states, scores = sum(source.widths) + size, (source.num_layers + 1) * size
     streams = min(torch.get_num_threads(), MOST_STREAMS)
-    batch = 4 * streams * BATCH_TOKENS * (all_widths + WITHIN_A_LAYER * widest)
+    batches = streams * BATCH_TOKENS * (states + WITHIN_A_LAYER * widest)
     fitted = min(rows["train"], head_rows)
-    fit = 8 * (fitted * (FIT_STATES * widest + FIT_SCORES * size) + FIT_WEIGHTS * size * widest)
-    return max(shard + batch, fit)
+    fit = fitted * (FIT_STATES * widest + FIT_SCORES * size) + FIT_WEIGHTS * size * widest
+    return max(4 * (2 * shard * states + batches), 4 * shard * (states + SHARD_SCORES * scores), 8 * fit)
 
 
 def _seconds(source: LayerSource, rows: TokenizedRows, chosen: Tensor) -> float:

@@ -43,7 +43,7 @@ class Preflight:
     """By side, teacher and student."""
     trial: Trial | None = None
     held: int = 0
-    """Bytes that the process holds with both models read, libraries included."""
+    """Bytes of its own that the process holds with both models read, libraries included."""
     errors: tuple[UKDError, ...] = ()
     """What stops the run."""
     warnings: tuple[UKDError, ...] = ()
@@ -99,7 +99,8 @@ class Preflight:
         return 0 if self.trial is None else 4 * (1 + OPTIMIZER) * self.trial.learned + activations
 
     def peak_bytes(self) -> int:
-        """Estimated most memory of the process: what it holds with the models read, and the largest need besides."""
+        """Estimated most memory of its own that the process will hold: that with the models read, and the largest need
+        besides."""
         phases = () if self.trial is None else self.trial.phases
         training = [self.training_bytes(each.activations) for each in phases if each.activations is not None]
         return self.held + max([self.pass_bytes(), *training])
@@ -147,13 +148,19 @@ def examine(plan: Plan, problems: Problems | None = None, *, measure: bool = Fal
         with problems.gathered():
             readings[side] = read_lengths(source, plan.data, recipe.max_length, SAMPLE if measure else FEW_TEXTS)
             warnings += reading_warnings(side, name, source, readings[side], recipe.max_length)
-    held = psutil.Process().memory_info().rss
+    held = _held()
     trial = None
     if len(readings) == len(sides):
         rows = min(recipe.batch_size, MOST_ROWS) if measure else FEW_ROWS
         trial = problems.attempt(make_trial, plan, begun, rows, problems, readings, measure=measure)
     return Preflight(recipe, plan, begun, readings, trial, held, tuple(problems.found),
                      (*warnings, *task_warnings(plan)))
+
+
+def _held() -> int:
+    """Memory of this process; pages of files, which the system takes back when it needs them, do not count."""
+    found = psutil.Process().memory_info()
+    return int(found.rss - getattr(found, "shared", 0))  # where nothing is said of them, they count
 
 
 def tokenizer_kind(source: LayerSource) -> str:
