@@ -99,8 +99,7 @@ class Preflight:
         return 0 if self.trial is None else 4 * (1 + OPTIMIZER) * self.trial.learned + activations
 
     def peak_bytes(self) -> int:
-        """Estimated most memory of its own that the process will hold: that with the models read, and the largest need
-        besides."""
+        """Estimated most memory of its own that the process will hold: with the models read, and the largest need."""
         phases = () if self.trial is None else self.trial.phases
         training = [self.training_bytes(each.activations) for each in phases if each.activations is not None]
         return self.held + max([self.pass_bytes(), *training])
