@@ -14,7 +14,9 @@ import torch
 from ukd_core import BuildContext, Recipe
 from ukd_core.errors import InputError, Problems, UKDError
 from ukd_core.plugins import Registry
+from ukd_core.run.cache.building import SHARD_ROWS
 from ukd_core.run.preflight import Preflight, preflight
+from ukd_core.run.preflight.costs import pass_bytes
 
 Command = Callable[..., tuple[int, str, str]]
 WORDS = ("oil", "grain", "profit", "ship", "loss", "trade", "rate")
@@ -110,6 +112,22 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     needs = [checked.pass_bytes(), *(checked.training_bytes(each.activations or 0) for each in (kd, labels))]
     assert checked.peak_bytes() == checked.held + max(needs)
     assert checked.held > 1e8  # the libraries alone
+
+
+def test_memory_of_the_pass_is_that_of_a_shard(checked: Preflight):
+    assert checked.begun is not None
+    teacher = checked.begun.teacher  # 3 layers of width 16
+    few, many = (pass_bytes(teacher, {"train": rows}, 2, 100) for rows in (SHARD_ROWS, 1_000_000))
+    assert few == many > 2 * 4 * SHARD_ROWS * 3 * 16  # its states, twice
+    assert pass_bytes(teacher, {"train": SHARD_ROWS}, 500, 100) > 4 * SHARD_ROWS * (3 + 1) * 500  # its scores
+    assert pass_bytes(teacher, {"train": 20_000}, 2, 20_000) > few  # a fit on all of them
+
+
+def test_the_student_has_its_whole_table_again(checked: Preflight):
+    assert checked.begun is not None and checked.trial is not None
+    student = checked.begun.student
+    assert student.model.get_input_embeddings().num_embeddings == len(student.tokenizer)
+    assert checked.trial.learned < student.num_parameters
 
 
 def test_dense_maps_and_states_in_the_cache(task: Path):
