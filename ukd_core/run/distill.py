@@ -29,14 +29,7 @@ from ukd_core.run.live import LiveTeacher, runs_live, same_rows
 from ukd_core.run.measuring import measured, stored_bytes
 from ukd_core.run.mixture import mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
-from ukd_core.run.output import (
-    claim_output,
-    drop_leftovers,
-    finished_metrics,
-    open_output,
-    same_inputs,
-    written_alone,
-)
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, written_alone
 from ukd_core.run.phases import Training, needs_states, rehearse, train_phases
 from ukd_core.run.plan import Plan, answer_settings, make_plan, make_student, method_of
 from ukd_core.run.preflight.begin import Begun, begin
@@ -87,6 +80,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
     baseline = baseline or (resume and (Path(other.output) / "recipe.yaml").is_file())
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
+        remove(Path(recipe.output) / CHECKPOINTS)  # killed before it could drop them
     else:
         plan = replace(make_plan(recipe), keep_states=keep_states)
         if baseline:
@@ -161,7 +155,6 @@ def _opened(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> 
         if training.processes.is_main:
             open_output(training.folder, training.recipe, overwrite=overwrite)
             held.enter_context(written_alone(training.folder))
-            drop_leftovers(training.folder)
             same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
         training.processes.wait()
         yield

@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ukd_core.errors import InputError, of_the_machine
+from ukd_core.run.leftovers import lock, sweep, unlock
 
 FULL = 1 << 16
 """Fewer free bytes than this, and a write that failed has failed for want of room."""
@@ -46,10 +47,13 @@ def writing(place: Path, *others: type[Exception]) -> Iterator[None]:
 def whole_folder(target: Path) -> Iterator[Path]:
     """Fill a temporary folder; when the block ends well it becomes `target`, else it is removed.
 
-    Where another process finished the same folder first, theirs is kept.
+    Where another process finished the same folder first, theirs is kept. What one that was killed here left behind is
+    removed by the next.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    handle = lock(scratch)
     try:
         with writing(target):
             yield scratch
@@ -63,11 +67,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        unlock(handle)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
+    sweep(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    held = lock(Path(scratch))
     try:
         with writing(path), os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -75,6 +82,7 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+        unlock(held)
 
 
 def remove(path: Path) -> None:

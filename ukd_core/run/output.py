@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,12 +93,6 @@ def cache_of_run(recipe: Recipe) -> Path:
     named = Path(recipe.cache).expanduser() if recipe.cache else None
     kinds = (*KINDS, DATASETS)
     return named if named is not None and any((named / kind).is_dir() for kind in kinds) else cache_folder()
-
-
-def drop_leftovers(folder: Path) -> None:
-    """Remove what a killed process was about to give its name; called by the only one that writes the run."""
-    for path in folder.glob(".*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def usable_cache(folder: Path) -> Path:
