@@ -71,6 +71,8 @@ def stops(forks: Forks, folder: Path, runs: int, seed: int) -> list[str]:
             time.sleep(draw.uniform(0, span))
             run.send(SIGNALS[number % len(SIGNALS)])
             ended[status := run.wait()] += 1
+            if run.errors == "" and status == -SIGNALS[number % len(SIGNALS)]:
+                continue  # before the program had begun
             if status != 0 and (status != 128 + SIGNALS[number % len(SIGNALS)] or not one_line(run)):
                 wrong.append(f"run {number}: exit status {status}: {run.errors[-500:]}")
             how = ["--resume"] if (place / "run" / "recipe.yaml").is_file() else []

@@ -76,13 +76,13 @@ def _status() -> int:
         status = _complain(error.format_message(), error.exit_code)
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _complain(STOPPED, INTERRUPTED)
     except (MemoryError, RuntimeError) as error:
         line = of_the_machine(error)
         if line is None:
             raise
         status = _complain(line, 2)
-    except (KeyboardInterrupt, typer.Abort):
-        status = _complain(STOPPED, INTERRUPTED)
     return status if isinstance(status, int) else 0
 
 

@@ -31,6 +31,8 @@ SMALL_COLUMNS = frozenset({"attention_mask", "token_type_ids"})
 """Columns whose values fit into a byte."""
 LENGTHS = "lengths"
 """File of the tokens of each row, int32."""
+COLUMNS = "columns"
+"""File of the names of the columns, each of which is a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ def _kept(source: LayerSource, split: datasets.Dataset, max_length: int, cache: 
             _write(source, split, max_length, folder)
     starts = starts_of(torch.from_numpy(np.fromfile(entry / LENGTHS, dtype=np.int32)).long())
     columns = {path.stem: _mapped(path) for path in sorted(entry.glob("*.tokens"))}
-    expected = source.tokenize([""], [""] if "pair" in split.column_names else None, max_length=max_length)
-    if len(starts) != len(split) + 1 or columns.keys() != expected.keys() or any(
-            len(column) != starts[-1] for column in columns.values()):
+    expected = (entry / COLUMNS).read_text(encoding="utf-8").split("\n")
+    if len(starts) != len(split) + 1 or any(
+            name not in columns or len(columns[name]) != starts[-1] for name in expected):
         raise InputError(f"cache entry '{entry}'", "expected the tokens of every row, got files that are cut or "
                          "missing", f"Remove it: ukd cache remove {entry.name}")
     return Ragged(columns, starts)
@@ -122,6 +124,7 @@ def _write(source: LayerSource, split: datasets.Dataset, max_length: int, folder
                 # Not `tofile`, which does not notice that a disk is full when the last of it is written.
                 columns[name].write(np.fromiter(chain.from_iterable(rows), dtype=kind).tobytes())
             lengths.write(np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tobytes())
+    (folder / COLUMNS).write_text("\n".join(columns), encoding="utf-8")
 
 
 def _mapped(path: Path) -> Tensor:
