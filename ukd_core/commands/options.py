@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import codecs
 import inspect
 import io
@@ -115,7 +116,7 @@ def registry_of(modules: list[str] | None, folder: str | None) -> Registry:
 def cache_of(folder: str | None) -> Path:
     """The folder of an option, or the user's cache folder."""
     from ukd_core.run.embedded import cache_folder
-    return Path(folder).expanduser() if folder else cache_folder()
+    return Path(os.path.expanduser(folder)) if folder else cache_folder()
 
 
 def lines_of(file: str) -> Iterator[list[str]]:

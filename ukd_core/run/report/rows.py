@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ def read_again(recipe: Recipe, space: OutputSpace, rows: Mapping[str, int]) -> T
         space: With the labels of the run.
         rows: By split.
     """
-    where = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
+    where = Path(os.path.expanduser(recipe.cache)) if recipe.cache else cache_folder()
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
