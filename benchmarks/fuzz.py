@@ -77,12 +77,12 @@ def work(folder: Path, count: int, seed: int) -> None:
     torch.set_num_threads(1)
     world, results, begun = World.make(folder / "world"), folder / "results.jsonl", folder / "begun"
     done = len(results.read_text().splitlines()) if results.exists() else 0
-    crash = (folder / "crash.txt").open("w")
+    crashed, crash = folder / "crashed", (folder / "crash.txt").open("w")
     for number, case in enumerate(cases(count, seed)):
         if number < done:
             continue
-        if begun.exists() and begun.read_text() == str(number):
-            ending = Ending(faults=["the process ended: " + (folder / "last_crash.txt").read_text()[:2000]])
+        if crashed.exists() and crashed.read_text().startswith(f"{number}\n"):
+            ending = Ending(faults=["the process ended: " + crashed.read_text()[:2000]])
         else:
             begun.write_text(str(number))
             here = Path(tempfile.mkdtemp(prefix="case-", dir=folder))
@@ -105,7 +105,7 @@ def keep(folder: Path, case: object, ending: object) -> None:
     from oracle import lay_out
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "files").mkdir(parents=True)
-    lay_out(case, folder / "files")
+    lay_out(case, folder / "files", folder.parents[1] / "world")
     command = shlex.join(["ukd", *(argument.replace("{world}", "../../../world") for argument in case.arguments)])
     text = "\n".join([command, "", *ending.faults, "", "--- said:", ending.err])
     (folder / "fault.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -143,9 +143,10 @@ def main() -> int:
     start = time.perf_counter()
     while subprocess.run([sys.executable, __file__, "--worker", "--cases", str(options.cases), "--seed",
                           str(options.seed), "--folder", str(folder)]).returncode:
-        if not (folder / "begun").exists():
-            return 1  # not even the first case could begin: the reason is on standard error
-        shutil.copy(folder / "crash.txt", folder / "last_crash.txt")
+        at = f"{(folder / 'begun').read_text() if (folder / 'begun').exists() else 'none'}\n"
+        if at == "none\n" or ((folder / "crashed").exists() and (folder / "crashed").read_text().startswith(at)):
+            return 1  # no case was tried since the last crash: the fault is this script's
+        (folder / "crashed").write_text(at + (folder / "crash.txt").read_text())
     return int(table(folder, time.perf_counter() - start) > 0)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
-from ukd_core.errors import UKDError
+from ukd_core.errors import InputError, UKDError
+from ukd_core.plain_text import is_plain, one_line
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
@@ -53,6 +54,7 @@ def main() -> None:
     logging.getLogger("ukd").setLevel(logging.INFO)
     stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
     try:
+        _check_letters(sys.argv[1:])
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
             status = _complain(stopped, INTERRUPTED)
@@ -68,8 +70,14 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _check_letters(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not is_plain(argument):
+            raise InputError(f"argument {argument!r}", "expected text in UTF-8 without NUL", "Rename the file.")
+
+
 def _complain(text: str, status: int) -> int:
-    sys.stderr.write(f"ukd: {' '.join(text.split())}\n")
+    sys.stderr.write(f"ukd: {one_line(text)}\n")
     return status
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from ukd_core.errors import InputError
+from ukd_core.plain_text import is_plain, read_yaml
 
 
 class Options(BaseModel):
@@ -18,8 +20,22 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what would be taken for something else: yes for 1, text that no file can have."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise ValueError("expected a number")
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not is_plain(text):
+                raise ValueError("expected text in UTF-8 without NUL")
+        return value
+
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
 
 
 @dataclass(frozen=True)
@@ -48,9 +64,12 @@ def parse_spec(text: str) -> Spec:
         if not equals or not key.strip():
             raise InputError(f"'{text}'", f"expected name:key=value,..., got {item.strip()!r} after the name",
                              "Write each option as key=value.")
+        name_of_option = key.strip().replace("-", "_")
+        if name_of_option in options:
+            raise InputError(f"'{text}'", f"option {key.strip()!r} is there twice", "Give each option once.")
         try:
-            options[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            options[name_of_option] = read_yaml(value)
+        except ValueError as error:
             raise InputError(f"'{text}'", f"option {key.strip()!r} has an unreadable value {value!r}") from error
     return Spec(name.strip(), options)
 
@@ -99,7 +118,13 @@ def _first_problem(error: ValidationError, known: list[str]) -> tuple[str, str]:
     if problem["type"] == "missing":
         return f"option {key!r} is missing", ""
     expected = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"option {key!r} has a wrong value: {expected}, got {problem['input']!r}", ""
+    return f"option {key!r} has a wrong value: {expected}, got {_SHORT.repr(problem['input'])}", ""
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types in an annotation, at any depth."""
+    parts = get_args(annotation)
+    return {annotation} if not parts else {kind for part in parts for kind in _kinds(part)}
 
 
 def _split_outside_brackets(text: str) -> list[str]:

@@ -26,7 +26,7 @@ class LayerKDOptions(Options):
     """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
     include_classifier: bool = False
     """Mix all teacher layers and, as one more, the teacher's own classifier."""
-    annealing: int = Field(default=1, ge=1)
+    annealing: int = Field(default=1, ge=1, le=1_000_000)
     """T_max: the teacher's scores grow to their own size while the phase runs, as in `annealed-scores`; 1: they do
     not."""
     matching: Literal["logits", "losses"] = "logits"

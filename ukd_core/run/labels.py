@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         raise ValueError(f"expected a word, a number or a list of them, got {str(value)[:80]}")
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and abs(value) < 2**63 or isinstance(value, float) else str(value)
+    return value if (is_number and abs(value) < 2**63) or isinstance(value, float) else str(value)
 
 
 def of_one_kind(labels: list[Any]) -> list[Any]:

@@ -28,6 +28,9 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
         raise InputError(where, "expected one of --overwrite and --resume, got both")
     if folder.exists() and not folder.is_dir():
         raise InputError(where, "expected a folder, got a file")
+    if folder.absolute() == Path.cwd():
+        raise InputError(where, "expected a folder of its own for the run, got the one that you are in",
+                         "Name one in it.")
     parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not parent.is_dir():
         raise InputError(where, f"expected a folder, got the file '{parent}' on the way to it")

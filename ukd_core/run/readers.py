@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import csv
 import difflib
 import errno
+import os
 import re
 import warnings
 from collections.abc import Mapping

@@ -11,9 +11,12 @@ from pydantic import Field, field_validator
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
+from ukd_core.plain_text import read_yaml
 from ukd_core.run.files import write_text
 from ukd_core.spec import Options, read_options, split_specs
 
+MOST_EPOCHS = 1e6
+"""More would not end, and the number of steps is kept in 64 bits."""
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 
 
@@ -41,12 +44,13 @@ class Recipe(Options):
                                                                "count as unlabelled")
     validation_fraction: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the labelled training rows split off "
                                                                        "where the data has no validation file")
-    max_length: int = Field(128, ge=3, description="Longest input in tokens")
+    max_length: int = Field(128, ge=3, le=1_000_000, description="Longest input in tokens")
 
     teacher_tuning: Literal["auto", "finetune", "probe"] = Field(
         "auto", description="How a teacher becomes a classifier: train all of it, or fit a probe on the frozen "
                             "encoder; auto takes a classifier as it is and fine-tunes anything else")
-    teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
+    teacher_epochs: float = Field(3.0, gt=0.0, le=MOST_EPOCHS, description="Passes over the labelled rows when a "
+                                                                              "teacher is fine-tuned")
     teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
     assistants: tuple[str, ...] = Field(
         (), description="Models between teacher and student, as for the student: the teacher teaches the first by "
@@ -58,8 +62,8 @@ class Recipe(Options):
     head_rows: int = Field(20_000, ge=1, description="Fit teacher heads on a random sample of at most this many rows")
     head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
 
-    epochs: float = Field(5.0, gt=0.0, description="Training budget: passes over all training rows")
-    batch_size: int = Field(32, ge=1, description="Rows a training step")
+    epochs: float = Field(5.0, gt=0.0, le=MOST_EPOCHS, description="Training budget: passes over all training rows")
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="Rows a training step")
     learning_rate: float | None = Field(None, gt=0.0, description="Default: what the student's adapter suggests")
     head_learning_rate: float = Field(1e-3, gt=0.0, description="Learning rate of student heads and projectors")
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay, not on biases and norms")
@@ -136,10 +140,10 @@ def _absolute(text: str | None) -> str | None:
 def _read_yaml(path: Path) -> dict[str, Any]:
     where = f"recipe '{path}'"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(where, "no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(where, f"expected a YAML file, got {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(where, f"expected keys and values, got {type(values).__name__}")
