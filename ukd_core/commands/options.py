@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import inspect
 import io
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,13 +21,6 @@ if TYPE_CHECKING:
 
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Plug-in module to load; may be repeated.")]
 PluginFolder = Annotated[str | None, typer.Option(help="Folder of single-file plug-ins.")]
-def finite(number: float) -> float:
-    """Refuse nan and inf, which pass the limits of an option."""
-    if not math.isfinite(number):
-        raise typer.BadParameter("expected a finite number")
-    return number
-
-
 Cache = Annotated[str | None, typer.Option(help="Folder for downloads and kept results.")]
 MOST_BYTES = 65_536
 """Of a text file that are read at once."""

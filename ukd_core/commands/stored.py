@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, finite, lines_of, registry_of
+from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, lines_of, registry_of
 from ukd_core.errors import InputError
 
 TextColumns = Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")]
@@ -66,7 +66,7 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
                                                            "with.")] = None,
           threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the processor.")] = 1,
           seconds: Annotated[float, typer.Option(
-              min=0.0, max=3600.0, callback=finite,
+              min=0.0, max=3600.0,
               help="Spent on each model and batch size, in each of 5 turns.")] = 0.3,
           split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
           text_columns: TextColumns = None, label_column: LabelColumn = None,

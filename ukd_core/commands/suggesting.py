@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, finite, registry_of
+from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, registry_of
 
 
 def suggest(data: Annotated[str, typer.Option(help="As for distill; labels may be missing.")],
-            latency_ms: Annotated[float, typer.Option(min=0.0, callback=finite,
+            latency_ms: Annotated[float, typer.Option(min=0.0,
                                                          help="Budget that p95 has to keep, milliseconds.")],
             teacher: Annotated[str | None, typer.Option(help="Its tokenizer is shared where a student can; it is "
                                                              "measured as well.")] = None,

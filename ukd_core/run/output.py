@@ -28,9 +28,6 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
         raise InputError(where, "expected one of --overwrite and --resume, got both")
     if folder.exists() and not folder.is_dir():
         raise InputError(where, "expected a folder, got a file")
-    if folder.absolute() == Path.cwd():
-        raise InputError(where, "expected a folder of its own for the run, got the one that you are in",
-                         "Name one in it.")
     parent = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not parent.is_dir():
         raise InputError(where, f"expected a folder, got the file '{parent}' on the way to it")
@@ -52,11 +49,11 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     """Make the run folder with its recipe; called when all input is known to be good."""
     if overwrite:
         shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "recipe.yaml").is_file():
+    if folder.is_dir():  # it may be empty and yet not replaceable: a mount point, or the folder that we are in
+        recipe.write(folder / "recipe.yaml")
+    else:
         with whole_folder(folder) as scratch:
             recipe.write(scratch / "recipe.yaml")
-    else:
-        recipe.write(folder / "recipe.yaml")
     return folder
 
 

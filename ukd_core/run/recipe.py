@@ -23,11 +23,12 @@ PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 class Recipe(Options):
     """The keys of a recipe; ``ukd distill`` takes each as an option (``--max-length`` for ``max_length``)."""
 
-    teacher: str = Field(description="Adapter with options (bert:layers=4), folder, hub name, or embedded:minilm")
-    student: str = Field(description="Adapter with options (bilstm:layers=2), folder, or hub name")
-    data: str = Field(description="Folder with train/validation/test files, one file, hub name[:config], "
-                                  "or embedded:reuters-r8")
-    output: str = Field(description="Run folder to write")
+    teacher: str = Field(min_length=1, description="Adapter with options (bert:layers=4), folder, hub name, or "
+                                                   "embedded:minilm")
+    student: str = Field(min_length=1, description="Adapter with options (bilstm:layers=2), folder, or hub name")
+    data: str = Field(min_length=1, description="Folder with train/validation/test files, one file, hub "
+                                                "name[:config], or embedded:reuters-r8")
+    output: str = Field(min_length=1, description="Run folder to write")
     method: str = Field("universal-kd", description="Preset of phases; see: ukd methods")
 
     output_space: str = Field("classes", description="What a score means: classes, multilabel, regression, or a "
