@@ -18,7 +18,7 @@ from .scores import teacher_scores
 class LayerKDOptions(Options):
     """Which layers are matched, and how."""
 
-    temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    temperature: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Divides both sides' scores in the divergence; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
     """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""

@@ -228,10 +228,11 @@ def not_right(arguments: Sequence[str], ending: Ending, here: Path) -> list[str]
     if command == "eval" and "--help" not in arguments:
         faults += [f"{name} is {value}" for name, value in json.loads(ending.out).items() if value != value]
     if command == "predict" and "--help" not in arguments:
-        for line in ending.out.splitlines():
+        for line in filter(None, ending.out.split("\n")):  # not at U+2028, which JSON may hold
             json.loads(line)
     if command == "distill" and "--help" not in arguments:
-        faults += unreadable_run(here / "output", here)
+        named = [line.removeprefix("run folder: ") for line in ending.out.split("\n") if line.startswith("run folder: ")]
+        faults += unreadable_run(here / named[0], here) if named else ["no run folder is named"]
     return faults
 
 
@@ -240,7 +241,7 @@ def unreadable_run(run: Path, here: Path) -> list[str]:
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     (here / "texts.txt").write_text("a line of text\nunheard-of words\n", encoding="utf-8")
     answered = run_command(["predict", str(run), "texts.txt"], here)
-    rows = [json.loads(line) for line in answered.out.splitlines()]
+    rows = [json.loads(line) for line in filter(None, answered.out.split("\n"))]
     faults = answered.faults
     if answered.status != 0 or len(rows) != 2:
         faults.append(f"the run cannot be read: {answered.err}")

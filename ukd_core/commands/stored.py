@@ -9,6 +9,7 @@ import typer
 
 from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, lines_of, registry_of
 from ukd_core.errors import InputError
+from ukd_core.plain_text import is_plain
 
 TextColumns = Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.")]
@@ -87,6 +88,11 @@ def _told(text_columns: str | None, label_column: str | None, **others: Any) -> 
     return {key: value for key, value in told.items() if value is not None}
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a tokenizer can read it: JSON may have half of a surrogate pair."""
+    return isinstance(value, str) and is_plain(value.replace("\0", ""))
+
+
 def _row(file: str, number: int, line: str) -> tuple[str, str | None]:
     """A text and the second one of a pair, from a line of text or, in a .jsonl file, an object."""
     if not file.endswith(".jsonl"):
@@ -95,10 +101,10 @@ def _row(file: str, number: int, line: str) -> tuple[str, str | None]:
     from ukd_core.run.data import TEXT_COLUMNS
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     names = next((names for names in TEXT_COLUMNS if isinstance(found, dict) and all(
-        isinstance(found.get(name), str) for name in names)), None)
+        _is_text(found.get(name)) for name in names)), None)
     if found is None or names is None:
         raise InputError(f"file '{file}'", f"line {number}: expected a JSON object with a text, got {line[:40]!r}",
                          "Write one object a line with the key text, or two such as text1 and text2.")

@@ -79,7 +79,7 @@ class Recipe(Options):
                             "for data with rare classes")
     unlabelled_weight: float = Field(1.0, ge=0.0, description="How often a training row without a label is drawn, "
                                                               "against one with a label; the steps stay the same")
-    temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
+    temperature: float | None = Field(None, ge=1e-6, le=1e6, description="Softens teacher and student scores; "
                                                                      "default: the method's")
     projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] | None = Field(
