@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from ukd_core.plain_text import one_line
-
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -32,7 +30,7 @@ class UKDError(Exception):
         self.others: tuple[UKDError, ...] = ()
         """What was found wrong at the same time; each is a line of its own."""
         text = f"{where}: {problem}." + (f" {remedy}" if remedy else "")
-        super().__init__(one_line(text))
+        super().__init__(" ".join(text.split()))
 
     def __str__(self) -> str:
         return str(self.args[0])

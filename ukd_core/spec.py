@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, get_args
@@ -12,7 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from ukd_core.errors import InputError
-from ukd_core.plain_text import is_plain, read_yaml
+from ukd_core.plain_text import is_plain
+from ukd_core.yaml_text import read_yaml
+
+LONGEST = 200
+"""Letters of a value that an error text shows."""
 
 
 class Options(BaseModel):
@@ -34,8 +37,6 @@ class Options(BaseModel):
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 120
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,16 @@ def parse_spec(text: str) -> Spec:
     for item in _split_outside_brackets(rest) if rest else ():
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"'{text}'", f"expected name:key=value,..., got {item.strip()!r} after the name",
-                             "Write each option as key=value.")
-        name_of_option = key.strip().replace("-", "_")
-        if name_of_option in options:
-            raise InputError(f"'{text}'", f"option {key.strip()!r} is there twice", "Give each option once.")
+            raise InputError(f"'{shown(text)}'", "expected name:key=value,..., got "
+                             f"{shown(item.strip())!r} after the name", "Write each option as key=value.")
+        option = key.strip().replace("-", "_")
+        if option in options:
+            raise InputError(f"'{shown(text)}'", f"option {shown(option)!r} is there twice", "Give each option once.")
         try:
-            options[name_of_option] = read_yaml(value)
+            options[option] = read_yaml(value)
         except ValueError as error:
-            raise InputError(f"'{text}'", f"option {key.strip()!r} has an unreadable value {value!r}") from error
+            raise InputError(f"'{shown(text)}'", f"option {key.strip()!r} has an unreadable value {shown(value)!r}"
+                             ) from error
     return Spec(name.strip(), options)
 
 
@@ -102,6 +104,12 @@ def read_options(model: type[OptionsT], values: Mapping[str, Any], where: str) -
         raise InputError(where, *_first_problem(error, list(model.model_fields))) from error
 
 
+def shown(value: Any) -> str:
+    """A value for an error text, at most 200 letters of it."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A remedy sentence: the nearest known names, then all of them."""
     known = sorted(known)
@@ -118,7 +126,7 @@ def _first_problem(error: ValidationError, known: list[str]) -> tuple[str, str]:
     if problem["type"] == "missing":
         return f"option {key!r} is missing", ""
     expected = problem["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"option {key!r} has a wrong value: {expected}, got {_SHORT.repr(problem['input'])}", ""
+    return f"option {key!r} has a wrong value: {expected}, got {shown(repr(problem['input']))}", ""
 
 
 def _kinds(annotation: Any) -> set[Any]:

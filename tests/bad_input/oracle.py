@@ -33,7 +33,7 @@ ALLOWED = {("plugins", "check"): {1}, ("cache", "verify"): {1}, ("export",): {1}
 """Further exit statuses of some commands: what they checked is not as it should be."""
 NOISE = re.compile(r"Traceback|\w+Warning: |site-packages|^\w+Error: ")
 """What only a library or Python itself says."""
-MOST_LETTERS = 2000
+MOST_LETTERS = 2020
 """Of a line that says what is wrong: a longer one hides it."""
 
 
@@ -231,7 +231,8 @@ def not_right(arguments: Sequence[str], ending: Ending, here: Path) -> list[str]
         for line in filter(None, ending.out.split("\n")):  # not at U+2028, which JSON may hold
             json.loads(line)
     if command == "distill" and "--help" not in arguments:
-        named = [line.removeprefix("run folder: ") for line in ending.out.split("\n") if line.startswith("run folder: ")]
+        words = "run folder: "
+        named = [line.removeprefix(words) for line in ending.out.split("\n") if line.startswith(words)]
         faults += unreadable_run(here / named[0], here) if named else ["no run folder is named"]
     return faults
 

@@ -1,4 +1,4 @@
-"""Text that a user gave: YAML that is refused in one line, lines that somebody reads, text that can be written."""
+"""What a user gave is taken as it was meant or refused: keys that are there twice, yes for 1, text that no file has."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from ukd_core import Recipe
 from ukd_core.errors import InputError
-from ukd_core.plain_text import is_plain, one_line, read_yaml
+from ukd_core.plain_text import is_plain
 from ukd_core.spec import parse_spec
+from ukd_core.yaml_text import read_yaml
 
 Command = Callable[..., tuple[int, str, str]]
 RECIPE = {"teacher": "bert", "student": "cnn", "data": "d.csv", "output": "o"}
@@ -44,11 +45,6 @@ def test_a_key_that_is_there_twice(text: str):
         read_yaml(text)
 
 
-def test_brackets_without_end():
-    with pytest.raises(ValueError, match="brackets within brackets, too many of them"):
-        read_yaml("[" * 5000)
-
-
 def test_a_recipe_with_a_key_twice(ukd: Command, tmp_path: Path):
     (tmp_path / "run.yaml").write_text("teacher: bert\nstudent: cnn\ndata: d\noutput: o\nteacher: roberta\n")
     assert ukd("check", "--recipe", tmp_path / "run.yaml") == (
@@ -66,12 +62,6 @@ def test_an_option_of_a_model_twice():
     ("é😀", True), ("", True), ("a\0", False), ("\ud800", False), ("\udcff", False)])
 def test_text_that_can_be_written(text: str, plain: bool):
     assert is_plain(text) is plain
-
-
-def test_a_line_is_not_longer_than_somebody_reads():
-    assert one_line(" a\n b\t c ") == "a b c"
-    line = one_line("begin " + "x" * 100_000 + " end")
-    assert len(line) < 1010 and line.startswith("begin x") and line.endswith("x end") and " […] " in line
 
 
 def test_what_a_line_tells_of_a_long_value():

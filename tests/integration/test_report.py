@@ -22,8 +22,9 @@ from ukd_core.errors import InputError
 from ukd_core.run import phases as phases_module
 from ukd_core.run.progress import Reporter
 from ukd_core.run.report import write_report
-from ukd_core.run.report.rows import confusion, disagreements, most_confused, reliability
+from ukd_core.run.report.rows import confusion, disagreements, most_confused, sure_and_right
 from ukd_core.run.verdict import verdict_of
+from ukd_core.run.verdict.calibration import reliability
 from ukd_core.run.verdict.stored import StoredRun
 
 Command = Callable[..., tuple[int, str, str]]
@@ -171,7 +172,7 @@ def test_figures_of_rows_agree_with_numpy(run: Path):
     assert confusion(stored.space, scores, labels).tolist() == expected
     shares = np.exp(scores.double().numpy())
     sure = (shares / shares.sum(1, keepdims=True)).max(1)
-    bins = reliability(stored.space, scores, labels)
+    bins = reliability(*sure_and_right(stored.space, scores, labels))
     assert sum(count for _, _, count in bins) == len(labels)
     error = sum(count * abs(right - mean) for mean, right, count in bins) / len(labels)
     naive = sum(abs(((given == true) - sure)[(sure > low / 15) & (sure <= (low + 1) / 15)].sum())

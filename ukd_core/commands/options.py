@@ -6,6 +6,7 @@ import codecs
 import inspect
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -80,11 +81,22 @@ def made_recipe(command: str, file: str | None, plugins: list[str] | None, optio
     if plugins:
         values["plugins"] = plugins
     if file is not None:
-        return Recipe.read(file, **values)
+        made = Recipe.read(file, **values)
+        _refuse_code(file, made, values)
+        return made
     missing = [f"--{key}" for key in needed if key not in values]
     if missing:
         raise InputError(command, f"missing {', '.join(missing)}", "Give the options or a --recipe.")
     return Recipe.make(values, where=command)
+
+
+def _refuse_code(file: str, made: Recipe, given: Mapping[str, Any]) -> None:
+    """A recipe may come from anybody: code that it alone names is not run."""
+    unasked = made.model_copy(update={key: () if key == "plugins" else None for key in ("plugins", "plugin_folder")
+                                      if key in given}).code_options()
+    if unasked:
+        raise InputError(f"recipe '{file}'", f"it names plug-ins, whose code would run: {', '.join(unasked[1::2])}",
+                         f"If you trust them, add {shlex.join(unasked)}.")
 
 
 def with_recipe_options(command: Callable[..., None], fixed: tuple[inspect.Parameter, ...],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, lines_of, registry_of
+from ukd_core.commands.said import say
 from ukd_core.errors import InputError
 from ukd_core.plain_text import is_plain
 
@@ -27,7 +28,7 @@ def evaluate(model: Annotated[str, typer.Argument(help="Run folder, exported fol
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     from ukd_core.run import answer
     told = _told(text_columns, label_column, max_eval_rows=max_eval_rows)
-    typer.echo(json.dumps(answer.evaluate(model, data, registry, folder, split=split, **told), indent=2))
+    say(json.dumps(answer.evaluate(model, data, registry, folder, split=split, **told), indent=2))
 
 
 def predict(model: Annotated[str, typer.Argument(help="Run folder, exported folder, model folder or hub name.")],
@@ -43,7 +44,7 @@ def predict(model: Annotated[str, typer.Argument(help="Run folder, exported fold
         seen += len(lines)
         for begin in range(0, len(rows), MOST_ROWS):
             for found in answer.predict(stored, rows[begin: begin + MOST_ROWS]):
-                typer.echo(json.dumps(found, ensure_ascii=False))
+                say(json.dumps(found, ensure_ascii=False))
 
 
 def export(model: Annotated[str, typer.Argument(help="Run folder, model folder or hub name.")],
@@ -57,8 +58,8 @@ def export(model: Annotated[str, typer.Argument(help="Run folder, model folder o
     """Write a stored classifier as a folder to deploy; its answers are compared with the original's on real rows."""
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     from ukd_core.run.export.folders import export as write
-    typer.echo(str(write(model, form, registry, folder, output=output, data=data, overwrite=overwrite,
-                         **_told(text_columns, label_column))))
+    say(str(write(model, form, registry, folder, output=output, data=data, overwrite=overwrite,
+                  **_told(text_columns, label_column))))
 
 
 def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exported folders, model folders.")],
@@ -78,8 +79,8 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
     use_threads(threads)
     registry, folder = registry_of(plugin, plugin_folder), cache_of(cache)
     names = [*([teacher] if teacher else []), *models]
-    typer.echo(bench_table(measure(names, data, registry, folder, threads=threads, split=split, seconds=seconds,
-                                   **_told(text_columns, label_column))))
+    say(bench_table(measure(names, data, registry, folder, threads=threads, split=split, seconds=seconds,
+                            **_told(text_columns, label_column))))
 
 
 def _told(text_columns: str | None, label_column: str | None, **others: Any) -> dict[str, Any]:

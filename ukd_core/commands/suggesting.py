@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, registry_of
+from ukd_core.commands.said import say
 
 
 def suggest(data: Annotated[str, typer.Option(help="As for distill; labels may be missing.")],
@@ -33,4 +34,4 @@ def suggest(data: Annotated[str, typer.Option(help="As for distill; labels may b
     found = run.suggest(data, latency_ms, registry, folder, Reporter(), teacher=teacher,
                         students=split_specs(students) if students else (), batch=batch, max_length=max_length,
                         threads=threads, options=told)
-    typer.echo(found.text(data, teacher))
+    say(found.text(data, teacher))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,11 @@ from ukd_core.commands.options import (
     registry_of,
     with_recipe_options,
 )
+from ukd_core.commands.said import say
 from ukd_core.errors import InputError
+
+if TYPE_CHECKING:
+    from ukd_core.run.recipe import Recipe
 
 
 def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, plugin: list[str] | None,
@@ -38,8 +42,8 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
     metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
                       baseline=with_baseline)
     if Processes(made.device).is_main:
-        typer.echo(run_table(metrics, made.output))
-        _judge(made.output, asked)
+        say(run_table(metrics, made.output))
+        _judge(made, asked)
 
 
 def _asked_alternatives(text: str | None) -> tuple[str, ...]:
@@ -50,17 +54,18 @@ def _asked_alternatives(text: str | None) -> tuple[str, ...]:
     return chosen(text)
 
 
-def _judge(output: str, alternatives: tuple[str, ...]) -> None:
+def _judge(made: Recipe, alternatives: tuple[str, ...]) -> None:
     """End a run with its verdict; one without its answers, from elsewhere, has none."""
     from ukd_core.run.verdict import write_verdict
     from ukd_core.run.verdict.stored import is_finished
     from ukd_core.run.verdict.table import verdict_text
+    output, registry = made.output, registry_of(list(made.plugins), made.plugin_folder)
     if alternatives:
         from ukd_core.run.alternatives import try_alternatives
-        try_alternatives(output, alternatives)
+        try_alternatives(output, alternatives, registry=registry)
     if is_finished(Path(output)):
-        typer.echo("\n" + verdict_text(write_verdict(output)))
-        typer.echo(f"report: ukd report {shlex.quote(output)}")
+        say("\n" + verdict_text(write_verdict(output, registry)))
+        say(f"report: ukd report {shlex.quote(output)}")
 
 
 def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
@@ -82,9 +87,9 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
     done = run_grid(grid, jobs, Reporter())
     registry = registry_of(plugin, values.get("plugin_folder"))
-    typer.echo(summarise(grid, done, registry).text())
+    say(summarise(grid, done, registry).text())
     measured_speeds(grid, registry)
-    typer.echo(f"report: ukd report {shlex.quote(output)}")
+    say(f"report: ukd report {shlex.quote(output)}")
 
 
 DISTILL_OPTIONS = (
@@ -120,4 +125,4 @@ def demo(output: Annotated[str, typer.Option(help="Folder for the runs.")] = "de
          cache: Cache = None) -> None:
     """Few labels, much unlabelled text: a real teacher, three students, three methods, one table."""
     from ukd_core.run.demo import demo as whole_demo
-    typer.echo(whole_demo(Path(output), cache_of(cache)))
+    say(whole_demo(Path(output), cache_of(cache)))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ukd_core.errors import InputError
 from ukd_core.run.data import encode_data, read_data
+from ukd_core.run.files import files_bytes
 from ukd_core.run.forward import classify
 from ukd_core.run.output import usable_cache
 from ukd_core.run.recipe import Recipe
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ukd_core.run.data import TaskData
 
 DEFAULT_MAX_LENGTH = 128
-OTHER_WEIGHTS = frozenset({".bin", ".h5", ".msgpack", ".ot", ".onnx", ".pt"})
-"""Endings of copies of the weights that lie beside ``*.safetensors`` in some folders."""
 
 
 class StoredModel(ABC):
@@ -118,13 +117,6 @@ def load_classifier(text: str, registry: Registry, cache: Path) -> tuple[LayerSo
         if space_type.problem_type == problem:
             return source.eval(), space_type(source.label_names)
     raise InputError(where, f"no output space for problem_type {problem!r}")
-
-
-def files_bytes(folder: Path) -> int:
-    """Bytes of the files of a model folder; of several copies of the weights only the safetensors count."""
-    files = [path for path in folder.iterdir() if path.is_file()]
-    copied = any(path.suffix == ".safetensors" for path in files)
-    return sum(path.stat().st_size for path in files if not (copied and path.suffix in OTHER_WEIGHTS))
 
 
 def evaluate(text: str, data: str, registry: Registry, cache: Path, *, split: str | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,11 +19,11 @@ from ukd_core.run.baseline import baseline_recipe, check_distils, check_labels
 from ukd_core.run.cache.answers import Question, TeacherAnswers, teacher_answers
 from ukd_core.run.device import pick_device
 from ukd_core.run.export.model_card import student_card
-from ukd_core.run.files import whole_folder, write_text
+from ukd_core.run.files import files_bytes, remove, whole_folder, write_text
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
 from ukd_core.run.live import LiveTeacher, runs_live, same_rows
-from ukd_core.run.measuring import folder_bytes, measured, stored_bytes
+from ukd_core.run.measuring import measured, stored_bytes
 from ukd_core.run.mixture import mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
 from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs
@@ -129,8 +128,11 @@ def completed(recipe: Recipe, reporter: Reporter, *, keep_states: bool = False, 
                    reporter=reporter, speed=False)
 
 
-def checked(plan: Plan, reporter: Reporter) -> Begun:
+def checked(plan: Plan, reporter: Reporter) -> Begun | None:
     """The preflight in short: a few rows through both models and every phase, and the plan in a few lines.
+
+    Returns:
+        The models that were read for it, as they begin.
 
     Raises:
         UKDError: the first of all that does not fit; its `others` are the rest.
@@ -138,18 +140,14 @@ def checked(plan: Plan, reporter: Reporter) -> Begun:
     found = examine(plan)
     found.tell()
     reporter.say(found.short())
-    return found.begun if found.begun is not None else begin(plan)
+    return found.begun
 
 
 def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
     """Make the run folder; from here on there is something to resume."""
-    data = training.data
-    if not any(data.labelled(name).any() for name in data.splits if name != "train"):
-        training.reporter.say("no labelled validation or test rows: the last checkpoint is taken, and nothing is "
-                              "scored")
     if training.processes.is_main:
         open_output(training.folder, training.recipe, overwrite=overwrite)
-        same_inputs(training.folder, {"data": data_facts(data), "scores": answers.entry.checksum})
+        same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
     training.processes.wait()
 
 
@@ -234,7 +232,7 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     if speed:
         metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
                             recipe.max_length, pick_device(recipe.device).type)
-    shutil.rmtree(folder / "student", ignore_errors=True)
+    remove(folder / "student")
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
         write_text(scratch / "README.md", student_card(training.source, metrics, training.recipe))
@@ -244,6 +242,6 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
         kept |= {f"{split}.student": scores, f"{split}.teacher": given, f"{split}.labels": training.data.labels(split)}
     save_file(kept, folder / "answers.safetensors")
     metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
-    metrics["student"]["bytes"] = folder_bytes(folder / "student")
+    metrics["student"]["bytes"] = files_bytes(folder / "student")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    remove(folder / "checkpoints")

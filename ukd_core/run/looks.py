@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 512
 """More tell a mean over rows little more."""
+LEAST_ROWS = 64
+"""Fewer tell nothing."""
+TRAINED = 32
+"""Training rows for one row that is looked at, so that a look costs a hundredth of a pass: a row forward only."""
 BATCH = 64
 DIGITS = 6
 
@@ -36,13 +40,15 @@ class Sample:
 
 
 def sample_of(training: Training) -> Sample | None:
-    """Validation rows, else training rows, at most `MOST_ROWS`; None where no teacher is involved."""
+    """Some validation rows, else training rows, the shortest first; None where no teacher is involved."""
     if training.answers is None:
         return None
     split = "validation" if "validation" in training.rows else "train"
     rows = training.rows[split]
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-    kept = order[:MOST_ROWS].sort().values
+    most = min(MOST_ROWS, max(LEAST_ROWS, len(training.rows["train"]) // TRAINED))
+    kept = order[:most].sort().values
+    kept = kept[rows.lengths()[kept].argsort(stable=True)]  # batches of like length hold little padding
     return Sample(split, RowDataset(rows, training.data.labels(split), training.answers.scores(split), keep=kept))
 
 

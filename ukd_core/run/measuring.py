@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.run.forward import classify
@@ -68,11 +67,6 @@ def measured(sources: Mapping[str, LayerSource], data: TaskData, max_length: int
         return found
 
     return {"speed": on("cpu"), **({"speed_cuda": on("cuda")} if device == "cuda" else {})}
-
-
-def folder_bytes(folder: Path) -> int:
-    """Of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def stored_bytes(source: LayerSource) -> int:

@@ -322,7 +322,7 @@ def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
             return str(checkpoint)
-        except (OSError, ValueError):  # the engine writes this file last
+        except (OSError, ValueError, RecursionError):  # the engine writes this file last
             if processes.is_main:
                 shutil.rmtree(checkpoint)
     return None

@@ -50,13 +50,17 @@ class Plan:
     """The training labels as the data has them (of lists, what they hold), with how many rows have each."""
 
 
-def make_plan(recipe: Recipe) -> Plan:
+def make_plan(recipe: Recipe, registry: Registry | None = None) -> Plan:
     """Look up every name and read every input of a recipe; nothing is written but downloads in the cache.
+
+    Args:
+        recipe: The run.
+        registry: What plug-ins offer; None to load those that the recipe names.
 
     Raises:
         UKDError: the first of all that is wrong; its `others` are the rest.
     """
-    registry = load_registry(recipe.plugins, recipe.plugin_folder)
+    registry = registry or load_registry(recipe.plugins, recipe.plugin_folder)
     cache = usable_cache(Path(os.path.expanduser(recipe.cache)) if recipe.cache else cache_folder())
     problems = Problems()
     problems.attempt(_check_device, recipe)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.utils.extract import Extractor
 
 from ukd_core.errors import InputError, UKDError
 from ukd_core.run.embedded import cache_folder, embedded_path, find_embedded
@@ -102,6 +103,9 @@ def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     kind = FORMATS[path.suffix.lower()]
     if not path.is_file():  # a pipe would be waited for
         raise InputError(where, "expected a file, got something else", "Put a file of rows there.")
+    if packed := Extractor.infer_extractor_format(path):  # the library would unpack it, whatever is in it
+        raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive",
+                         "Unpack it.")
     try:
         if kind != "parquet":
             check_text_file(path, where, nested=kind == "json")

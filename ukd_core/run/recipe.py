@@ -11,9 +11,9 @@ from pydantic import Field, field_validator
 
 from ukd_core.errors import InputError
 from ukd_core.method import Phase
-from ukd_core.plain_text import read_yaml
 from ukd_core.run.files import write_text
 from ukd_core.spec import Options, read_options, split_specs
+from ukd_core.yaml_text import read_yaml
 
 MOST_EPOCHS = 1e6
 """More would not end, and the number of steps is kept in 64 bits."""
@@ -128,6 +128,11 @@ class Recipe(Options):
         for key in ("plugins", "assistants"):
             values[key] = [_absolute(value) for value in values[key]]
         return values
+
+    def code_options(self) -> list[str]:
+        """The options that load the plug-ins that the recipe names, as the command line takes them."""
+        named = [part for name in self.plugins for part in ("--plugin", name)]
+        return named + ([] if self.plugin_folder is None else ["--plugin-folder", self.plugin_folder])
 
     def write(self, path: Path) -> None:
         """Write a file that runs again as it is."""

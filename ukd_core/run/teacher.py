@@ -13,6 +13,7 @@ import torch
 from transformers import set_seed
 
 from ukd_core.errors import InputError
+from ukd_core.formats import MODEL
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import whole_folder
@@ -169,6 +170,7 @@ def kept_model(entry: Path, source: LayerSource, who: str, train: Callable[[Path
     """
     with processes.lock(entry.with_name(entry.name + ".lock"), reporter):
         if entry.is_dir():
+            MODEL.read(entry / "config.json", f"{who} '{entry}'")
             reporter.say(f"{who}: reused, trained before ({entry})")
             kind = type(source)
             return kind.load(entry, kind.Options()), 0.0

@@ -12,9 +12,9 @@ import torch
 
 from ukd_core.errors import InputError
 from ukd_core.run.alternatives.task import Fitted, NotServed, Task
-from ukd_core.run.answer import files_bytes
 from ukd_core.run.export.folders import write_onnx
 from ukd_core.run.export.runtime import ABOUT, OnnxModel
+from ukd_core.run.files import files_bytes
 
 
 def fit(task: Task) -> Fitted:

@@ -113,7 +113,7 @@ def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
     resume = ["--resume"] if (folder / "recipe.yaml").is_file() else []
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     ended = subprocess.run([sys.executable, "-m", "ukd_core.cli", "distill", "--recipe", str(asked), "--no-speed",
-                            "--no-check", *resume],
+                            "--no-check", *resume, *recipe.code_options()],
                            env={**os.environ, "OMP_NUM_THREADS": threads}, capture_output=True, text=True, check=False)
     asked.unlink(missing_ok=True)
     metrics = finished_metrics(folder)

@@ -11,17 +11,18 @@ import yaml
 from markupsafe import Markup
 
 from ukd_core.errors import UKDError
-from ukd_core.plugins import load_registry
 from ukd_core.run.combination import find_method
 from ukd_core.run.report import figures, rows, tables
 from ukd_core.run.report.command import distill_command
 from ukd_core.run.report.history import History
 from ukd_core.run.report.render import render
 from ukd_core.run.verdict import Verdict, verdict_of
+from ukd_core.run.verdict.calibration import reliability
 from ukd_core.run.verdict.stored import StoredRun
 
 if TYPE_CHECKING:
     from ukd_core.method import Phase
+    from ukd_core.plugins import Registry
 
 MOST_CLASSES = 20
 """A task with more has its commonest confusions listed, and only so many classes in the mixtures by class."""
@@ -48,13 +49,14 @@ class Layers:
     rows: int
 
 
-def run_page(folder: Path) -> str:
-    """The page of a finished run, as HTML.
+def run_page(folder: Path, registry: Registry | None = None) -> str:
+    """The page of a finished run, as HTML; `registry` as `StoredRun.read` takes it.
 
     Raises:
         InputError: the folder holds no finished run.
     """
-    run, verdict, history = StoredRun.read(folder), verdict_of(folder), History.read(folder)
+    run = StoredRun.read(folder, registry)
+    verdict, history = verdict_of(folder, run.registry), History.read(folder)
     split = verdict.split
     answered = {} if split is None else _answered(run, split)
     return render("run.html", run=run, metrics=run.metrics, verdict=verdict, front=_front(verdict),
@@ -72,7 +74,7 @@ def _answered(run: StoredRun, split: str) -> dict[str, Any]:
     sides = {side: run.answers[f"{split}.{side}"] for side in ("teacher", "student")}
     if space.problem_type == rows.REGRESSION or not run.labelled(split).any():
         return found
-    bins = [(side, rows.reliability(space, scores, labels)) for side, scores in sides.items()]
+    bins = [(side, reliability(*rows.sure_and_right(space, scores, labels))) for side, scores in sides.items()]
     listed = tuple((side, f"{sure:.3f}", f"{right:.3f}", f"{count:,}") for side, each in bins
                    for sure, right, count in each)
     found["reliability"] = Drawn(figures.reliability_figure(bins),
@@ -160,7 +162,6 @@ def _phases(run: StoredRun) -> Sequence[Phase]:
     if run.recipe.phases:
         return run.recipe.phases
     try:
-        registry = load_registry(run.recipe.plugins, run.recipe.plugin_folder)
-        return find_method(run.recipe.method, registry).phases
+        return find_method(run.recipe.method, run.registry).phases
     except UKDError:
         return ()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 
 from ukd_core.errors import UKDError
 from ukd_core.run.data import TaskData, encode_data, read_data
-from ukd_core.run.embedded import cache_folder
+from ukd_core.run.output import cache_of_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 LONGEST = 600
 """Characters of a text that are shown."""
-BINS = 15
 REGRESSION = "regression"
 
 
@@ -123,11 +120,10 @@ def read_again(recipe: Recipe, space: OutputSpace, rows: Mapping[str, int]) -> T
         space: With the labels of the run.
         rows: By split.
     """
-    where = Path(os.path.expanduser(recipe.cache)) if recipe.cache else cache_folder()
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
-                    seed=recipe.data_seed, cache=where)
+                    seed=recipe.data_seed, cache=cache_of_run(recipe))
     data = encode_data(raw, type(space), label_names=recipe.label_names, teacher_labels=space.labels)
     return data if {name: len(split) for name, split in data.splits.items()} == dict(rows) else None
 
@@ -150,11 +146,10 @@ def confusion(space: OutputSpace, scores: Tensor, labels: Tensor) -> np.ndarray:
     return counts
 
 
-def reliability(space: OutputSpace, scores: Tensor, labels: Tensor) -> list[tuple[float, float, int]]:
-    """Bins of equal width: mean probability of the answers in it, share of them that are right, how many there are.
+def sure_and_right(space: OutputSpace, scores: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """How sure each answer is and whether it is right, shapes (answers,), of labelled rows.
 
-    For classes the answer is the likeliest class; for several labels each label is a question of its own. Bins without
-    rows are left out.
+    For classes the answer is the likeliest class; for several labels each label is a question of its own.
 
     Args:
         space: Whose `describe` gives probabilities.
@@ -164,12 +159,8 @@ def reliability(space: OutputSpace, scores: Tensor, labels: Tensor) -> list[tupl
     known = space.is_labelled(labels)
     shares, given = probabilities(space, scores[known]), labels[known].numpy()
     if given.ndim == 1:
-        sure, right = shares.max(axis=1), shares.argmax(axis=1) == given
-    else:
-        sure, right = shares.ravel(), given.ravel() > 0
-    place = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
-    return [(float(sure[place == each].mean()), float(right[place == each].mean()), int((place == each).sum()))
-            for each in range(BINS) if (place == each).any()]
+        return shares.max(axis=1), shares.argmax(axis=1) == given
+    return shares.ravel(), given.ravel() > 0
 
 
 def most_confused(counts: np.ndarray, names: Sequence[str], most: int = 20) -> list[tuple[str, str, int]]:

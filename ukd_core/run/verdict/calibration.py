@@ -39,7 +39,20 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     """ECE = Σ_b |rows in b| / rows · |mean(right in b) − mean(confidence in b)|, over bins of equal width.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, https://arxiv.org/abs/1706.04599, with
-    its 15 bins; bin b holds (b/15, (b + 1)/15], and the first one 0 as well.
+    its 15 bins.
+
+    Args:
+        confidence: Shape (rows,), 0 to 1.
+        right: Shape (rows,), 0/1 or bool.
+        bins: How many.
+    """
+    return sum(rows * abs(share - sure) for sure, share, rows in reliability(confidence, right, bins)) / len(confidence)
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[tuple[float, float, int]]:
+    """Bins of equal width: mean confidence of the rows in it, share of them that are right, how many there are.
+
+    Bin b holds (b/bins, (b + 1)/bins], and the first one 0 as well; bins without rows are left out.
 
     Args:
         confidence: Shape (rows,), 0 to 1.
@@ -47,5 +60,5 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
         bins: How many.
     """
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(place, right.astype(np.float64) - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
+    chosen = [place == each for each in np.unique(place)]
+    return [(float(confidence[rows].mean()), float(right[rows].mean()), int(rows.sum())) for rows in chosen]
