@@ -80,11 +80,11 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     if overwrite and folder.is_dir():
         with written_alone(folder):
             remove(folder)
-    if not (folder / "recipe.yaml").is_file():
+    if folder.is_dir():  # it may be empty and yet not replaceable: a mount point, or the folder that we are in
+        recipe.write(folder / "recipe.yaml")
+    else:
         with whole_folder(folder) as scratch:
             recipe.write(scratch / "recipe.yaml")
-    else:
-        recipe.write(folder / "recipe.yaml")
     return folder
 
 
