@@ -9,7 +9,8 @@ from typing import Any
 import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
-from ukd_core.errors import InputError, UKDError
+from ukd_core.commands.stopping import stops_caught
+from ukd_core.errors import InputError, UKDError, of_the_machine
 from ukd_core.plain_text import is_plain
 from ukd_core.terminal import visible
 
@@ -19,6 +20,7 @@ LONGEST = 2000
 """Letters of an error line."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
+STOPPED = "stopped; what is complete is kept. Run the same command again."
 
 
 def _made_app() -> typer.Typer:
@@ -57,12 +59,18 @@ def main() -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_made_visible)
     logging.getLogger("ukd").setLevel(logging.INFO)
-    stopped = "stopped; what is complete is kept. Run the same command with --resume to continue."
+    with stops_caught() as caught:
+        status = _status()
+    sys.exit(128 + caught[0] if caught and status == INTERRUPTED else status)
+
+
+def _status() -> int:
+    """Run the command; the exit status, 130 for any stop."""
     try:
         _check_letters(sys.argv[1:])
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
-            status = _complain(stopped, INTERRUPTED)
+            return _complain(STOPPED, INTERRUPTED)
     except UKDError as error:
         for told in (error, *error.others):
             status = _complain(str(told), error.exit_status)
@@ -71,8 +79,13 @@ def main() -> None:
     except OSError as error:
         status = _complain(f"{error.filename or 'files'}: {error.strerror or error}.", 2)
     except (KeyboardInterrupt, typer.Abort):
-        status = _complain(stopped, INTERRUPTED)
-    sys.exit(status if isinstance(status, int) else 0)
+        status = _complain(STOPPED, INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        line = of_the_machine(error)
+        if line is None:
+            raise
+        status = _complain(line, 2)
+    return status if isinstance(status, int) else 0
 
 
 def _check_letters(arguments: list[str]) -> None:

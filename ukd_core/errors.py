@@ -53,6 +53,12 @@ class ParityError(UKDError):
     exit_status = 1
 
 
+class StoppedError(UKDError):
+    """A run was stopped by the user or the machine; the command line exits as shells have it for the signal."""
+
+    exit_status = 130
+
+
 class PluginError(UKDError):
     """A plug-in is broken; `where` names it with its distribution and version."""
 
@@ -67,6 +73,24 @@ class DuplicateNameError(PluginError):
 
 class UnknownNameError(UKDError, LookupError):
     """A name that no plug-in registers; the text offers the nearest ones."""
+
+
+MACHINE = (
+    (("can't allocate memory", "not enough memory", "out of memory"),
+     "memory: expected room for what is computed, got none. Lower --batch-size or --max-length and start anew, or free "
+     "memory and go on with --resume."),
+    (("gloo/transport", "Connection closed by peer", "NCCL error", "ncclRemoteError"),
+     "processes: expected all that share the run, got one less. What that one said, or the system's log, tells why; go "
+     "on with --resume."))
+"""Pieces of what torch says, in errors of several kinds, when the machine fails, and what that means."""
+
+
+def of_the_machine(error: BaseException) -> str | None:
+    """A line on an error that is the machine's: no memory left, or a process of the run that is gone; else None."""
+    if isinstance(error, MemoryError):
+        return MACHINE[0][1]
+    return next((line for pieces, line in MACHINE if isinstance(error, RuntimeError)
+                 and any(piece in str(error) for piece in pieces)), None)
 
 
 class Problems:

@@ -91,6 +91,6 @@ ALTERNATIVES = Format("alternatives", 1, "Try them again: remove alternatives.js
 COMPARISON = Format("a comparison", 1, "Compare again into another folder.", unmarked=1)
 EXPORTED = Format("an exported folder", 1, "Export it again with ukd export.")
 ANSWERS = Format("teacher answers", 2, "Remove them with ukd cache remove.")
-TOKENS = Format("tokens", 2, "Remove them with ukd cache remove.")
+TOKENS = Format("tokens", 3, "Remove them with ukd cache remove.")
 MODEL = Format("a model folder", 1, "Train or export it again.", unmarked=1, key="ukd_format")
 """In config.json of what an adapter saves; models from elsewhere have none."""

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from ukd_core import spec
+from ukd_core.checks import check_states
 from ukd_core.errors import InputError
 from ukd_core.formats import MODEL
 from ukd_core.ragged import Ragged
@@ -145,6 +146,16 @@ class LayerSource(nn.Module, ABC):
             needs: Extra things to show: "tokens", "attentions", "embeddings". Attention maps are shares also in
                 training: dropout leaves no holes in what is shown.
         """
+
+    def shown(self, batch: Batch, needs: frozenset[str] = frozenset()) -> LayerStates:
+        """What `forward` gives, checked; called by the trainer once a step.
+
+        Raises:
+            ShapeError: states or scores do not have the units of the batch or the widths that `widths` says.
+        """
+        states = self(batch, needs)
+        check_states(f"adapter '{self.name}'", states, len(next(iter(batch.values()))), self.widths)
+        return cast("LayerStates", states)
 
     @property
     def embedding_width(self) -> int:

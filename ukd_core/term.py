@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 from torch import Tensor, nn
 
 from ukd_core import spec
+from ukd_core.checks import check_loss
 from ukd_core.layer_source import LayerStates
 from ukd_core.method import TermSpec
 from ukd_core.output_space import OutputSpace
@@ -122,6 +123,16 @@ class Term(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: TermInput) -> Tensor:
         """The loss of a batch, shape (): a mean over the units that the term applies to, 0 where there are none."""
+
+    def loss(self, batch: TermInput) -> Tensor:
+        """What `forward` gives, checked; called by the trainer once a step.
+
+        Raises:
+            ShapeError: it is not one number.
+        """
+        loss = self(batch)
+        check_loss(f"term '{self.name}'", loss)
+        return cast("Tensor", loss)
 
     def look(self, batch: TermInput) -> TermView | None:
         """Show which teacher layers each student layer learns from, and what its layers would answer; for reports.

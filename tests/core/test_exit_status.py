@@ -74,7 +74,7 @@ def test_a_plugin_that_is_not_there(ukd: Command, tmp_path: Path):
 def test_a_stop_by_hand_says_how_to_go_on(ukd: Command, tmp_path: Path):
     (tmp_path / "slow.py").write_text("raise KeyboardInterrupt")
     assert ukd("methods", "--plugin", tmp_path / "slow.py") == (
-        130, "", "ukd: stopped; what is complete is kept. Run the same command with --resume to continue.\n")
+        130, "", "ukd: stopped; what is complete is kept. Run the same command again.\n")
 
 
 @pytest.mark.parametrize("told", [KeyboardInterrupt, typer.Abort])
@@ -86,7 +86,7 @@ def test_a_stop_is_told_alike_by_every_version_of_typer(ukd: Command, monkeypatc
 
     monkeypatch.setattr("ukd_core.cli.app", stopped)
     assert ukd("methods") == (
-        130, "", "ukd: stopped; what is complete is kept. Run the same command with --resume to continue.\n")
+        130, "", "ukd: stopped; what is complete is kept. Run the same command again.\n")
 
 
 def test_the_demo_is_told_where_to_write(ukd: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -144,8 +144,8 @@ def test_a_run_that_diverges_says_so(ukd: Command, news: Path, tmp_path: Path, c
                            "--max-length=16", f"--output={tmp_path / 'run'}", f"--cache={cache}", "--device=cpu",
                            "--learning-rate=1e30")
     assert (status, out) == (2, "")
-    assert "expected a finite loss, got nan before step" in err
-    assert err.splitlines()[-1].endswith("Lower --learning-rate.")
+    assert "of plug-in 'ukd-plugins' (ukd 0.1.0): expected a finite loss, got nan in step " in err
+    assert "Start anew with --overwrite and a lower --learning-rate." in err.splitlines()[-1]
     assert not (tmp_path / "run" / "student").exists()
 
 

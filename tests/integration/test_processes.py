@@ -75,7 +75,7 @@ def test_two_processes_go_on_where_they_were_stopped(news: Path, two: Path, tmp_
     cache, output = two / "cache", tmp_path / "run"
     (tmp_path / "stopped.py").write_text(STOPPED)
     stopped = start([str(tmp_path / "stopped.py")], 2, news, cache, output, *PROBE)
-    assert stopped.returncode != 0 and "Run the same command with --resume to continue." in stopped.stderr
+    assert stopped.returncode != 0 and "Go on with: ukd distill " in stopped.stderr
     assert stopped.stderr.count("teacher answers: reused from") == 1
     (phase,) = (output / "checkpoints").glob("*-finetune")
     (phase / "checkpoint-1").mkdir()

@@ -20,6 +20,7 @@ from ukd_core.commands.options import (
     with_recipe_options,
 )
 from ukd_core.commands.said import say
+from ukd_core.commands.stopping import resumable, resumable_comparison
 from ukd_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,15 +36,16 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
     if resume and recipe is None and options.get("output") and not options.get("teacher"):
         recipe = str(Path(options["output"]) / "recipe.yaml")
     made = made_recipe("ukd distill", recipe, plugin, options)
-    from ukd_core.run.distill import distill
-    from ukd_core.run.processes import Processes
-    from ukd_core.run.table import run_table
-    asked = _asked_alternatives(alternatives)
-    metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
-                      baseline=with_baseline)
-    if Processes(made.device).is_main:
-        say(run_table(metrics, made.output))
-        _judge(made, asked)
+    with resumable(made.output, resume):
+        from ukd_core.run.distill import distill
+        from ukd_core.run.processes import Processes
+        from ukd_core.run.table import run_table
+        asked = _asked_alternatives(alternatives)
+        metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
+                          baseline=with_baseline)
+        if Processes(made.device).is_main:
+            say(run_table(metrics, made.output))
+            _judge(made, asked)
 
 
 def _asked_alternatives(text: str | None) -> tuple[str, ...]:
@@ -85,10 +87,11 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     if plugin:
         values["plugins"] = plugin
     grid = Grid.make(values, split_specs(students), split_specs(methods), seeds, output)
-    done = run_grid(grid, jobs, Reporter())
-    registry = registry_of(plugin, values.get("plugin_folder"))
-    say(summarise(grid, done, registry).text())
-    measured_speeds(grid, registry)
+    with resumable_comparison(output):
+        done = run_grid(grid, jobs, Reporter())
+        registry = registry_of(plugin, values.get("plugin_folder"))
+        say(summarise(grid, done, registry).text())
+        measured_speeds(grid, registry)
     say(f"report: ukd report {shlex.quote(output)}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,18 @@ from ukd_core.layer_source import LayerSource
 from ukd_core.run.assistants import Link, taught_chain
 from ukd_core.run.baseline import baseline_recipe, check_distils, check_labels
 from ukd_core.run.cache.answers import Question, TeacherAnswers, teacher_answers
+from ukd_core.run.culprit import plugins_named
 from ukd_core.run.device import pick_device
 from ukd_core.run.export.model_card import student_card
-from ukd_core.run.files import files_bytes, remove, whole_folder, write_text
+from ukd_core.run.files import files_bytes, remove, whole_folder, write_text, writing
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
+from ukd_core.run.kept import CHECKPOINTS
 from ukd_core.run.live import LiveTeacher, runs_live, same_rows
 from ukd_core.run.measuring import measured, stored_bytes
 from ukd_core.run.mixture import mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
-from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, written_alone
 from ukd_core.run.phases import Training, needs_states, rehearse, train_phases
 from ukd_core.run.plan import Plan, answer_settings, make_plan, make_student, method_of
 from ukd_core.run.preflight.begin import Begun, begin
@@ -77,11 +80,13 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
     baseline = baseline or (resume and (Path(other.output) / "recipe.yaml").is_file())
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
+        remove(Path(recipe.output) / CHECKPOINTS)  # killed before it could drop them
     else:
         plan = replace(make_plan(recipe), keep_states=keep_states)
         if baseline:
             check_labels(plan.data)
-        metrics = _distilled(plan, processes, reporter, overwrite=overwrite, check=check, speed=speed)
+        with plugins_named(plan.registry):
+            metrics = _distilled(plan, processes, reporter, overwrite=overwrite, check=check, speed=speed)
     if baseline:
         reporter.say("baseline: the same student, trained on labels alone")
         completed(other, reporter, check=False)
@@ -100,16 +105,16 @@ def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrit
     training = Training(student, plan.data, rows, answers, recipe, plan.registry, Path(recipe.output), processes,
                         reporter, live_teacher(plan, chain[-1].source, student))
     rehearse(training, plan.phases)
-    _open(training, answers, overwrite=overwrite)
-    start = time.perf_counter()
-    train_phases(training, plan.phases)
-    trained = time.perf_counter()
-    logits = score_student(training)
-    seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
-    metrics = run_metrics(plan, chain, training, logits, seconds)
-    if processes.is_main:
-        _finish(training, chain[0], logits, metrics, speed=speed)
-    processes.wait()
+    with _opened(training, answers, overwrite=overwrite):
+        start = time.perf_counter()
+        train_phases(training, plan.phases)
+        trained = time.perf_counter()
+        logits = score_student(training)
+        seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
+        metrics = run_metrics(plan, chain, training, logits, seconds)
+        if processes.is_main:
+            _finish(training, chain[0], logits, metrics, speed=speed)
+        processes.wait()
     return metrics
 
 
@@ -143,12 +148,16 @@ def checked(plan: Plan, reporter: Reporter) -> Begun | None:
     return found.begun
 
 
-def _open(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> None:
-    """Make the run folder; from here on there is something to resume."""
-    if training.processes.is_main:
-        open_output(training.folder, training.recipe, overwrite=overwrite)
-        same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
-    training.processes.wait()
+@contextmanager
+def _opened(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> Iterator[None]:
+    """Make the run folder, which nobody else writes within the block; from here on there is something to resume."""
+    with ExitStack() as held:
+        if training.processes.is_main:
+            open_output(training.folder, training.recipe, overwrite=overwrite)
+            held.enter_context(written_alone(training.folder))
+            same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
+        training.processes.wait()
+        yield
 
 
 def ask_teachers(plan: Plan, processes: Processes, reporter: Reporter, begun: Begun | None = None
@@ -240,8 +249,9 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     for split, scores in logits.items():
         given = teacher.answers.scores(split).whole()[:, -1].contiguous()
         kept |= {f"{split}.student": scores, f"{split}.teacher": given, f"{split}.labels": training.data.labels(split)}
-    save_file(kept, folder / "answers.safetensors")
+    with writing(folder / "answers.safetensors"):
+        save_file(kept, folder / "answers.safetensors")
     metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
     metrics["student"]["bytes"] = files_bytes(folder / "student")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    remove(folder / "checkpoints")
+    remove(folder / CHECKPOINTS)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ukd_core.run.files import write_text
+from ukd_core.run.files import write_text, writing
 
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:
     """Add one line."""
-    with path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(values) + "\n")
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ukd_core.errors import InputError
 from ukd_core.formats import RUN
@@ -13,6 +17,7 @@ from ukd_core.run.cache.entries import DATASETS, KINDS
 from ukd_core.run.embedded import cache_folder
 from ukd_core.run.files import refuse_links, remove, whole_folder, write_text
 from ukd_core.run.fingerprint import fingerprint
+from ukd_core.run.kept import CHECKPOINTS
 from ukd_core.run.recipe import Recipe
 
 NOT_THE_RUN = frozenset({"output", "cache", "plugin_folder", "device", "rebuild_damaged"})
@@ -48,11 +53,33 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
         _check_same(folder, recipe, where)
 
 
+@contextmanager
+def written_alone(folder: Path) -> Iterator[None]:
+    """Within the block no other process writes this run; a killed one lets go of it.
+
+    Raises:
+        InputError: another process does.
+    """
+    place = folder / CHECKPOINTS
+    place.mkdir(exist_ok=True)
+    held = FileLock(place / "lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"output '{folder}'", "expected a run that no process works on, got one that another does",
+                         "Wait for it, stop it, or choose another folder.") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
 def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     """Make the run folder with its recipe; called when all input is known to be good."""
     folder = folder.resolve()  # where the folder is a link, what it leads to becomes the run
-    if overwrite:
-        remove(folder)
+    if overwrite and folder.is_dir():
+        with written_alone(folder):
+            remove(folder)
     if folder.is_dir():  # it may be empty and yet not replaceable: a mount point, or the folder that we are in
         recipe.write(folder / "recipe.yaml")
     else:
@@ -90,7 +117,7 @@ def same_inputs(folder: Path, facts: dict[str, Any]) -> None:
     Raises:
         InputError: the checkpoints were made with other inputs, or by another version.
     """
-    note, where = folder / "checkpoints" / "inputs.json", f"output '{folder}'"
+    note, where = folder / CHECKPOINTS / "inputs.json", f"output '{folder}'"
     now = RUN.mark({"inputs": fingerprint(facts)})
     if note.is_file() and RUN.read(note, where) != now:
         raise InputError(where, "the data or the teacher's answers changed since the run was stopped",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
 import re
 import shutil
@@ -23,7 +22,10 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
+from ukd_core.run.files import writing
+from ukd_core.run.guards import FewCheckpoints
 from ukd_core.run.held_out import held_out_rows
+from ukd_core.run.kept import CHECKPOINTS, FINISHED, all_checkpoints, whole_checkpoints
 from ukd_core.run.live import LiveTeacher, needs_of, runs_live
 from ukd_core.run.looks import LayerLog, sample_of
 from ukd_core.run.processes import Processes
@@ -84,15 +86,16 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         training = replace(training, rows=rows)
     budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
     for number, (phase, steps) in enumerate(zip(phases, budget, strict=True), start=1):
-        folder = training.folder / "checkpoints" / f"{number}-{phase.name}"
-        finished = folder / "finished.safetensors"
+        folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
+        finished = folder / FINISHED
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
             _train_phase(training, phase, number, steps, folder, select_best)
             _check_weights(training, phase)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
-                save_model(training.source.model, str(scratch))
+                with writing(finished):
+                    save_model(training.source.model, str(scratch))
                 scratch.replace(finished)
             training.processes.wait()
         load_model(training.source.model, str(finished))
@@ -270,8 +273,8 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
     with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
-            head_learning_rate=recipe.head_learning_rate,
-            callbacks=[ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
+            head_learning_rate=recipe.head_learning_rate, registry=training.registry,
+            callbacks=[FewCheckpoints(), ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
                        ProgressBar(advance)])
         with _beside(model.live, args):
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
@@ -315,17 +318,13 @@ def _old_objects_left_alone() -> Iterator[None]:
 
 
 def _last_checkpoint(folder: Path, processes: Processes) -> str | None:
-    """The newest whole checkpoint; what a kill left half-written is removed."""
-    numbered = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    """The newest whole checkpoint; what a kill left half-written after it is removed."""
+    found, whole = all_checkpoints(folder), whole_checkpoints(folder)
     processes.wait()
-    for checkpoint in numbered:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-            return str(checkpoint)
-        except (OSError, ValueError, RecursionError):  # the engine writes this file last
-            if processes.is_main:
-                shutil.rmtree(checkpoint)
-    return None
+    if processes.is_main:
+        for checkpoint in found[: found.index(whole[0]) if whole else None]:
+            shutil.rmtree(checkpoint)
+    return str(whole[0]) if whole else None
 
 
 def _model(training: Training, phase: Phase) -> DistillationModel:
@@ -361,7 +360,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
         logging_steps=max(1, min(50, steps // 20)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
-        save_steps=interval, save_total_limit=2, load_best_model_at_end=select_best,
+        save_steps=interval, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)
     if args.n_gpu > 1:  # several GPUs need several processes; in one, batches would grow without anyone asking
         args._n_gpu = 1

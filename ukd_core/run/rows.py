@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ukd_core.errors import InputError
 from ukd_core.formats import TOKENS
 from ukd_core.ragged import Ragged, starts_of
 from ukd_core.run.files import whole_folder
@@ -30,6 +31,8 @@ SMALL_COLUMNS = frozenset({"attention_mask", "token_type_ids"})
 """Columns whose values fit into a byte."""
 LENGTHS = "lengths"
 """File of the tokens of each row, int32."""
+COLUMNS = "columns"
+"""File of the names of the columns, each of which is a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,14 @@ def _kept(source: LayerSource, split: datasets.Dataset, max_length: int, cache: 
     if not entry.is_dir():
         with whole_folder(entry) as folder:
             _write(source, split, max_length, folder)
-    lengths = torch.from_numpy(np.fromfile(entry / LENGTHS, dtype=np.int32))
+    starts = starts_of(torch.from_numpy(np.fromfile(entry / LENGTHS, dtype=np.int32)).long())
     columns = {path.stem: _mapped(path) for path in sorted(entry.glob("*.tokens"))}
-    return Ragged(columns, starts_of(lengths.long()))
+    expected = (entry / COLUMNS).read_text(encoding="utf-8").split("\n")
+    if len(starts) != len(split) + 1 or any(
+            name not in columns or len(columns[name]) != starts[-1] for name in expected):
+        raise InputError(f"cache entry '{entry}'", "expected the tokens of every row, got files that are cut or "
+                         "missing", f"Remove it: ukd cache remove {entry.name}")
+    return Ragged(columns, starts)
 
 
 def _write(source: LayerSource, split: datasets.Dataset, max_length: int, folder: Path) -> None:
@@ -113,8 +121,10 @@ def _write(source: LayerSource, split: datasets.Dataset, max_length: int, folder
                 if name not in columns:
                     columns[name] = files.enter_context((folder / f"{name}.tokens").open("wb"))
                 kind = np.int8 if name in SMALL_COLUMNS else np.int32
-                np.fromiter(chain.from_iterable(rows), dtype=kind).tofile(columns[name])
-            np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tofile(lengths)
+                # Not `tofile`, which does not notice that a disk is full when the last of it is written.
+                columns[name].write(np.fromiter(chain.from_iterable(rows), dtype=kind).tobytes())
+            lengths.write(np.array([len(row) for row in next(iter(made.values()))], dtype=np.int32).tobytes())
+    (folder / COLUMNS).write_text("\n".join(columns), encoding="utf-8")
 
 
 def _mapped(path: Path) -> Tensor:

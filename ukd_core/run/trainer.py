@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,16 @@ from transformers.trainer_utils import EvalPrediction
 from ukd_core.errors import InputError
 from ukd_core.layer_source import Batch, LayerSource
 from ukd_core.run.batches import RowBatches, RowDataset, RowLoader, as_it_is
+from ukd_core.run.culprit import described
+from ukd_core.run.files import writing
+from ukd_core.run.guards import OnlyFinite, first_not_finite
+from ukd_core.run.kept import whole_checkpoints
 from ukd_core.run.lines import append_line, cut
 from ukd_core.run.live import LiveTeacher, shown
 from ukd_core.term import Term, TermInput, TermView
 
 if TYPE_CHECKING:
+    from ukd_core.catalogue import Registry
     from ukd_core.method import TermSpec
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.processes import Processes
@@ -67,7 +71,7 @@ class DistillationModel(nn.Module):
                 teacher_states: tuple[Tensor, ...] | None = None, teacher_batch: Batch | None = None,
                 **batch: Tensor) -> dict[str, Tensor]:
         """Score a batch; with labels and in training, also the loss of each term and their weighted sum."""
-        states = self.source(batch, self.needs if self.training else frozenset())
+        states = self.source.shown(batch, self.needs if self.training else frozenset())
         if not self.training or labels is None:
             return {"logits": states.logits}
         scores = None if teacher_scores is None else teacher_scores.transpose(0, 1)
@@ -76,7 +80,7 @@ class DistillationModel(nn.Module):
             teacher = self.live.show(teacher_batch, self.teacher_needs)
             teacher_states = teacher.pooled
         seen = TermInput(states, labels, self.space.is_labelled(labels), scores, teacher_states, teacher)
-        losses = torch.stack([term(seen).float() for term in self.term_list])
+        losses = torch.stack([term.loss(seen).float() for term in self.term_list])
         return {"loss": losses @ losses.new_tensor(self.weights), "logits": states.logits, "losses": losses}
 
     def look(self, labels: Tensor, teacher_scores: Tensor, **batch: Tensor) -> dict[str, TermView]:
@@ -99,6 +103,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         batches: Their order.
         validation: Rows that checkpoints are compared on, or None.
         head_learning_rate: Of what the terms own.
+        registry: Says which plug-in a term is from.
         processes: Who takes part.
         callbacks: As transformers takes them.
     """
@@ -106,14 +111,14 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
     optimizer: torch.optim.Optimizer | None
 
     def __init__(self, model: DistillationModel, args: TrainingArguments, *, train: RowDataset, batches: RowBatches,
-                 validation: RowDataset | None, head_learning_rate: float, processes: Processes,
-                 callbacks: list[TrainerCallback]) -> None:
+                 validation: RowDataset | None, head_learning_rate: float, registry: Registry,
+                 processes: Processes, callbacks: list[TrainerCallback]) -> None:
         self.batches = batches
         self.processes = processes
         self.head_learning_rate = head_learning_rate
-        self._term_keys = list(model.terms)
-        self._term_sums: Tensor | None = None
-        self._term_steps = 0
+        self.registry = registry
+        self._terms = {key: term for key, term in model.terms.items() if isinstance(term, Term)}
+        self._losses: list[Tensor] = []
         self._teacher_rows = 0
         space = model.space
 
@@ -125,6 +130,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
                          eval_dataset=validation, compute_metrics=compute_metrics, callbacks=callbacks)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
         self.remove_callback(PrinterCallback)
+        self.add_callback(OnlyFinite(self.refuse_not_finite))
 
     def get_train_dataloader(self) -> RowLoader:
         """Whole batches; `RowBatches` gives each process its part, so Accelerate has nothing to divide."""
@@ -137,8 +143,9 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
         losses = outputs["losses"].detach()
         if self.processes.count > 1:
             outputs["loss"] = outputs["loss"] * self._share(len(outputs["logits"]))
-        self._term_sums = losses if self._term_sums is None else self._term_sums + losses
-        self._term_steps += 1
+        self._losses.append(losses)
+        if self.processes.count == 1 and losses.device.type == "cpu" and not losses.isfinite().all():
+            self._refuse_losses(self.state.global_step + 1, inputs)  # elsewhere to look would be to wait
         self._teacher_rows += len(outputs["logits"]) if "teacher_batch" in inputs else 0
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -179,19 +186,51 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log."""
-        if "loss" in logs and self._term_sums is not None:
-            means = self.accelerator.reduce(self._term_sums / self._term_steps, "mean").tolist()
-            self._refuse_not_finite(means)
-            logs.update({f"loss/{key}": mean for key, mean in zip(self._term_keys, means, strict=True)})
-            self._term_sums, self._term_steps = None, 0
+        if "loss" in logs and self._losses:
+            means = self._shared_losses().mean(dim=0).tolist()
+            logs.update({f"loss/{key}": mean for key, mean in zip(self._terms, means, strict=True)})
+            self._losses = []
         super().log(logs, start_time)
 
-    def _refuse_not_finite(self, means: Sequence[float]) -> None:
-        """Stop a diverged run at its next log, with the last good checkpoint kept."""
-        for key, mean in zip(self._term_keys, means, strict=True):
-            if not math.isfinite(mean):
-                raise InputError(f"term '{key}'", f"expected a finite loss, got {mean} before step "
-                                                  f"{self.state.global_step}", "Lower --learning-rate.")
+    def _shared_losses(self) -> Tensor:
+        """The terms since the last log, means over processes: shape (steps, terms)."""
+        losses: Tensor = self.accelerator.reduce(torch.stack(self._losses), "mean")
+        return losses
+
+    def refuse_not_finite(self) -> None:
+        """Stop a diverged run before anything of it is logged, evaluated or kept; called by `OnlyFinite`.
+
+        Raises:
+            InputError: a term, or a weight, is not finite.
+        """
+        self._refuse_losses(self.state.global_step)
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and not weight.isfinite().all():
+                raise InputError(f"weight '{name}'", "expected finite numbers, got others after "
+                                 + self.place(self.state.global_step), self._way_on())
+
+    def _refuse_losses(self, last: int, inputs: Mapping[str, Any] | None = None) -> None:
+        """Refuse terms that are not finite; `last` is the step of the newest of them, `inputs` its batch."""
+        losses = self._shared_losses() if self._losses else torch.zeros(0, 0)
+        for row, column in (~losses.isfinite()).nonzero().tolist():
+            first = "" if inputs is None else first_not_finite(self.model, inputs, self.registry)
+            raise InputError(
+                described(list(self._terms.values())[column], self.registry), f"expected a finite loss, got "
+                f"{losses[row, column]} in {self.place(last - len(losses) + 1 + row)}{first}", self._way_on())
+
+    def place(self, step: int | None = None) -> str:
+        """A step, or the one that runs, for messages."""
+        return f"step {step or self.state.global_step + 1} of phase {Path(self.args.output_dir).name}"
+
+    def _way_on(self) -> str:
+        kept = whole_checkpoints(Path(self.args.output_dir))[:1]
+        told = (f" The checkpoint of step {kept[0].name.rpartition('-')[2]} is kept: --resume goes on there, and comes "
+                "here again unless the machine was at fault.") if kept else ""
+        return "Start anew with --overwrite and a lower --learning-rate." + told
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        with writing(Path(self.args.output_dir), RuntimeError):
+            super()._save_checkpoint(*arguments, **options)
 
 
 def evaluate_scores(logits: Tensor, labels: Tensor, space: OutputSpace) -> Mapping[str, float]:

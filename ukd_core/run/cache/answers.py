@@ -148,8 +148,6 @@ def _built(question: Question, facts: dict[str, Any], target: Path, processes: P
     forwarded, seconds = building.run()
     seconds["teacher_pass"] += tokenized
     if processes.is_main:
-        for leftover in target.parent.glob(f".{target.name}.*"):  # of a process that was killed while it assembled
-            shutil.rmtree(leftover)
         with whole_folder(target) as folder:
             names = building.assemble(folder)
             about = {**question.about, "rows": sum(map(len, rows.values())), "tokens": tokens, "seconds": seconds,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError
 from ukd_core.run.combination import find_method
+from ukd_core.run.compare.children import Children
 from ukd_core.run.compare.grid import Cell
 from ukd_core.run.distill import completed
 from ukd_core.run.output import finished_metrics
@@ -43,8 +44,8 @@ def run_grid(grid: Grid, jobs: int, reporter: Reporter) -> dict[Cell, dict[str, 
     # It says how far the teacher's fine-tuning and its one pass are, and keeps what any of the methods needs of it.
     done = {first: completed(grid.recipe(first), reporter, keep_states=states)}
     _say(reporter, grid, done, first)
-    with reporter.board() as show:
-        for cell, metrics in _each(grid, others, jobs):
+    with reporter.board() as show, closing(_each(grid, others, jobs)) as runs:
+        for cell, metrics in runs:
             done[cell] = metrics
             _say(reporter, grid, done, cell)
             show(board(grid, done))
@@ -89,21 +90,26 @@ def _say(reporter: Reporter, grid: Grid, done: Mapping[Cell, Mapping[str, Any]],
                  f"{scores or 'not scored'} ({metrics['seconds']['train']:.0f} s)")
 
 
-def _each(grid: Grid, cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """The runs of some cells as they end: here in their order, or in several processes at once."""
+def _each(grid: Grid, cells: Sequence[Cell], jobs: int) -> Generator[tuple[Cell, dict[str, Any]]]:
+    """The runs of some cells as they end: here in their order, or in several processes at once.
+
+    Where one fails, or all are stopped, the others end too: what they have is kept, and nobody waits for hours.
+    """
     if jobs == 1:
         yield from ((cell, completed(grid.recipe(cell), Reporter(quiet=True), check=False)) for cell in cells)
         return
+    children = Children()
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs): cell for cell in cells}
         try:
+            waiting = {pool.submit(_in_a_process, grid.recipe(cell), jobs, children): cell for cell in cells}
             yield from ((waiting[future], future.result()) for future in as_completed(waiting))
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
             raise
 
 
-def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
+def _in_a_process(recipe: Recipe, jobs: int, children: Children) -> dict[str, Any]:
     folder = Path(recipe.output)
     if metrics := finished_metrics(folder):
         return metrics
@@ -112,13 +118,15 @@ def _in_a_process(recipe: Recipe, jobs: int) -> dict[str, Any]:
     recipe.write(asked)
     resume = ["--resume"] if (folder / "recipe.yaml").is_file() else []
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    ended = subprocess.run([sys.executable, "-m", "ukd_core.cli", "distill", "--recipe", str(asked), "--no-speed",
-                            "--no-check", *resume, *recipe.code_options()],
-                           env={**os.environ, "OMP_NUM_THREADS": threads}, capture_output=True, text=True, check=False)
-    asked.unlink(missing_ok=True)
+    try:
+        status, errors = children.run([sys.executable, "-m", "ukd_core.cli", "distill", "--recipe", str(asked),
+                                       "--no-speed", "--no-check", *resume, *recipe.code_options()],
+                                      OMP_NUM_THREADS=threads)
+    finally:
+        asked.unlink(missing_ok=True)
     metrics = finished_metrics(folder)
     if metrics is None:
-        raise InputError(f"run '{folder}'", f"exit status {ended.returncode}: {_error(ended.stderr)}",
+        raise InputError(f"run '{folder}'", f"exit status {status}: {_error(errors)}",
                          "Start the same comparison again to go on.")
     return metrics
 
