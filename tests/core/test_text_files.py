@@ -61,7 +61,7 @@ def test_json_that_is_nested_too_deep(tmp_path: Path, deep: str):
 def test_brackets_in_a_text_are_not_nested(tmp_path: Path):
     row = json.dumps({"text": "[" * 100 + '"\\"{', "label": 1})
     (tmp_path / "rows.jsonl").write_text(ROWS + row + "\n")
-    assert len(read_data(str(tmp_path / "rows.jsonl"), cache=tmp_path / "cache").splits["train"]) == 3
+    assert len(read_data(str(tmp_path / "rows.jsonl"), cache=tmp_path / "cache").splits["train"]) == 4
 
 
 def test_a_folder_where_a_file_should_be(tmp_path: Path):
