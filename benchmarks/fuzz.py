@@ -69,7 +69,7 @@ def drawn(strategy: object, seed: int) -> list[object]:
 def work(folder: Path, count: int, seed: int) -> None:
     """Try what was not tried yet; a line a case in ``results.jsonl``."""
     import torch
-    from oracle import LIMIT, Ending, try_case
+    from oracle import LIMIT, PATIENCE, Ending, try_case
     from worlds import World
 
     import ukd_core.run.measuring
@@ -86,7 +86,7 @@ def work(folder: Path, count: int, seed: int) -> None:
         else:
             begun.write_text(str(number))
             here = Path(tempfile.mkdtemp(prefix="case-", dir=folder))
-            faulthandler.dump_traceback_later(4 * LIMIT, exit=True, file=crash)
+            faulthandler.dump_traceback_later(2 * LIMIT * PATIENCE, exit=True, file=crash)
             faulthandler.enable(crash)
             ending = try_case(case, world, here)
             faulthandler.cancel_dump_traceback_later()

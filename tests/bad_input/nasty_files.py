@@ -130,7 +130,7 @@ def tables() -> tuple[Nasty, ...]:
         read("long-line.jsonl", as_jsonl([*ROWS, {"text": LONG, "label": "food"}]), "train 23 23 0"),
         read("upper.CSV", CSV, ALL),
         refused("data.csv.gz", gzip.compress(CSV), "expected a file ending in"),
-        refused("gzipped.csv", gzip.compress(CSV), "UTF-8"),
+        refused("gzipped.csv", gzip.compress(CSV), "got a gzip archive"),
         refused("data.xlsx", b"PK\x03\x04", "expected a file ending in"),
         refused("no-ending", CSV, "expected a file ending in"),
     )

@@ -70,6 +70,7 @@ PLUGIN = "import os, time, warnings\n{}\nfrom ukd_core import hookimpl\n"
 def test_what_the_oracle_sees_while_a_command_runs(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                    code: str, fault: str):
     monkeypatch.setattr("oracle.LIMIT", 1.0)
+    monkeypatch.setattr("oracle.PATIENCE", 3)
     case = Case("options", ("methods", "--plugin=odd.py"), (("odd.py", PLUGIN.format(code).encode()),))
     assert fault in try_case(case, world, tmp_path).faults[0]
 

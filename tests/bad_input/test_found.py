@@ -20,9 +20,8 @@ def said(world: World, here: Path, *arguments: str, files: tuple[tuple[str, byte
 
 def test_a_last_step_that_goes_too_far(world: World, tmp_path: Path):
     """No loss is computed after it; the student was saved."""
-    assert run_command([part.replace("{world}", str(world.folder)) for part in (*CHEAP_RUN, "--learning-rate=1e300")],
-                       tmp_path).err.endswith("ukd: phase 'finetune': expected finite weights after the last step, got "
-                                              "nan or inf. Lower the learning rate.\n")
+    line = said(world, tmp_path, *CHEAP_RUN, "--learning-rate=1e300")
+    assert line.startswith("ukd: weight '") and "expected finite numbers, got others after step 1 of phase " in line
     assert not (tmp_path / "output" / "student").exists()
 
 

@@ -90,7 +90,7 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
 
 def cache_of_run(recipe: Recipe) -> Path:
     """The cache that a finished run used, where that still is one, else the user's: its recipe may be from anybody."""
-    named = Path(recipe.cache).expanduser() if recipe.cache else None
+    named = Path(os.path.expanduser(recipe.cache)) if recipe.cache else None
     kinds = (*KINDS, DATASETS)
     return named if named is not None and any((named / kind).is_dir() for kind in kinds) else cache_folder()
 

@@ -91,7 +91,6 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
             _train_phase(training, phase, number, steps, folder, select_best)
-            _check_weights(training, phase)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
                 with writing(finished):
@@ -103,13 +102,6 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         trimmed.restore()
     training.source.to(device)
     training.source.label_names = training.data.space.labels
-
-
-def _check_weights(training: Training, phase: Phase) -> None:
-    """The last step may be the one that went too far: no loss is computed after it."""
-    if not all(bool(weight.isfinite().all()) for weight in training.source.model.parameters()):
-        raise InputError(f"phase '{phase.name}'", "expected finite weights after the last step, got nan or inf",
-                         "Lower the learning rate.")
 
 
 def rehearse(training: Training, phases: Sequence[Phase]) -> None:
