@@ -198,7 +198,7 @@ def parquet_files() -> tuple[Nasty, ...]:
         refused("struct-text.parquet", parquet(text=[{"a": "oil"}] * 24), "expected text in column 'text'"),
         refused("list-text.parquet", parquet(text=[["oil"]] * 24), "expected text in column 'text'"),
         read("date-labels.parquet", parquet(label=[day, day.replace(year=2027)] * 12), "2027-01-31"),
-        read("decimal-labels.parquet", parquet(label=[decimal.Decimal("1.50"), decimal.Decimal("2")] * 12), "1.50"),
+        read("decimal-labels.parquet", parquet(label=[decimal.Decimal("1.50"), decimal.Decimal("2")] * 12), "1.5"),
         refused("struct-labels.parquet", parquet(label=[{"a": 1}, {"a": 2}] * 12), "'struct-labels.parquet'"),
         refused("list-labels.parquet", parquet(label=[["a"], ["b", "c"]] * 12), "output space"),
         read("list-labels-multi.parquet", parquet(label=[["a"], ["b", "c"]] * 12), ALL, "--output-space=multilabel"),
@@ -210,7 +210,7 @@ def parquet_files() -> tuple[Nasty, ...]:
 
 def labels() -> tuple[Nasty, ...]:
     """Labels of every kind."""
-    many = [{"text": text, "label": f"class {row}"} for row, text in enumerate(TEXTS * 834) if row < 20_000]
+    many = [{"text": text, "label": f"class {row % 10_000}"} for row, text in enumerate(TEXTS * 834) if row < 20_000]
     return (
         read("float-labels.csv", as_csv(labelled([0.0, 1.0])), "1 1 (12) (learns it) 1"),
         read("fraction-labels.csv", as_csv(labelled([0.5, 1.5])), "1.5 (12)"),
@@ -282,7 +282,7 @@ def not_files() -> tuple[Nasty, ...]:
         folder("two-trains", "expected one file for split 'train'", False, train_csv=CSV, train_jsonl=as_jsonl(ROWS)),
         Nasty("long-name", (), "d" * 300 + ".csv", "File name too long", False),
         Nasty("nothing", (), "nowhere.csv", "no such file", False),
-        Nasty("empty-name", (), "", "data ''", False),
+        Nasty("empty-name", (), "", "option 'data'", False),
         Nasty("device", (), "/dev/null", "no such file", False),
         Nasty("unknown-home", (), "~nobody-such/train.csv", "~nobody-such", False),
     )

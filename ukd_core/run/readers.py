@@ -98,12 +98,19 @@ def _files_of(folder: Path, where: str) -> dict[str, Path]:
     return found
 
 
+def _begins_empty(path: Path) -> bool:
+    """Whether a file begins with a NUL byte, where an archive has a name; a file of such bytes passes for one."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\0"
+
+
 def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     where = f"data '{path}'"
     kind = FORMATS[path.suffix.lower()]
     if not path.is_file():  # a pipe would be waited for
         raise InputError(where, "expected a file, got something else", "Put a file of rows there.")
-    if packed := Extractor.infer_extractor_format(path):  # the library would unpack it, whatever is in it
+    packed = Extractor.infer_extractor_format(path)  # the library would unpack it, whatever is in it
+    if packed and not (packed == "tar" and _begins_empty(path)):
         raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive",
                          "Unpack it.")
     try:
