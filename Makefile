@@ -16,9 +16,10 @@ test: $(READY)  ## fast tests first, several at a time, then whole runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
 	$(BIN)/python -m pytest tests/integration tests/reliability -q
 
-check: $(READY)  ## style, types, architecture
+check: $(READY)  ## style, types, security, architecture
 	$(BIN)/ruff check .
 	$(BIN)/python -m mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive ukd_core ukd_adapters plugins examples benchmarks
 	$(BIN)/python -m pytest tests/test_architecture.py -q
 
 docs: $(DOCS_READY)  ## the site, into site/, and its tests; any warning is an error

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
+MOST_A_BYTE, HARMLESS = 4, 2**26
+"""Weights that a byte can hold, generously (the tightest packing in use has two); so many are taken at any rate."""
+PROBE = "any text \u2603"
+"""Has words, and a character that no vocabulary has."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -91,7 +95,12 @@ def check_location(where: str, location: str) -> None:
         return
     for patterns, what in (((("config.json"),), "config.json"), (WEIGHT_FILES, "weights (model.safetensors)"),
                            (TOKENIZER_FILES, "a tokenizer (tokenizer.json)")):
-        if not any(any(folder.glob(pattern)) for pattern in patterns):
+        found_files = [path for pattern in patterns for path in folder.glob(pattern)]
+        odd = [path.name for path in found_files if not path.is_file()]
+        if odd:  # to read a device or a pipe might never end
+            raise InputError(where, f"expected files, got {odd[0]!r}, which is none or leads to none",
+                             "Save model and tokenizer into it with save_pretrained.")
+        if not found_files:
             raise InputError(where, f"expected a folder with {what}, got one without",
                              "Save model and tokenizer into it with save_pretrained.")
 
@@ -105,7 +114,7 @@ def set_space(config: PreTrainedConfig, space: OutputSpace) -> None:
 
 def trained_labels(config: PreTrainedConfig) -> tuple[str, ...] | None:
     """The label names in the order of the logits; None where the configuration is not that of a classifier."""
-    if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.architectures or ()):
         return None
     return tuple(str(config.id2label[index]) for index in sorted(config.id2label))
 
@@ -116,7 +125,23 @@ def _read_config(where: str, location: str | Path, model_types: tuple[str, ...])
     if config.model_type not in model_types:
         raise InputError(where, f"expected a model of type {' or '.join(model_types)}, got '{config.model_type}'",
                          "Use the adapter for that type.")
+    if "/" in str(config._attn_implementation):
+        raise InputError(where, f"expected attention of transformers, got '{config._attn_implementation}', code of a "
+                                "hub repository", "Remove attn_implementation from config.json.")
+    if hasattr(config, "auto_map"):  # code of the model's author; it must not reach what is saved from here
+        del config.auto_map
+    _check_sizes(where, Path(location), config)
     return config
+
+
+def _check_sizes(where: str, folder: Path, config: PreTrainedConfig) -> None:
+    """Refuse sizes for which the folder's weights are far too small, before memory is taken for them."""
+    width = min(config.hidden_size, getattr(config, "embedding_width", config.hidden_size))
+    stored = sum(path.stat().st_size for pattern in WEIGHT_FILES for path in folder.glob(pattern))
+    for name in ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings"):
+        if folder.is_dir() and getattr(config, name, 1) * width > max(HARMLESS, MOST_A_BYTE * stored):
+            raise InputError(where, f"expected sizes of config.json that fit {stored:,} bytes of weights, got {name} "
+                                    f"{getattr(config, name):,}", "Save the model again with save_pretrained.")
 
 
 def _keep_layers(where: str, config: PreTrainedConfig, layers: int | None) -> None:
@@ -164,6 +189,8 @@ def renew_head(model: PreTrainedModel) -> None:
 def _read_tokenizer(where: str, location: str | Path, model: PreTrainedModel) -> PreTrainedTokenizerBase:
     with reading(where, "the tokenizer", "Save the tokenizer again with save_pretrained."):
         tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+        tokenizer.init_kwargs.pop("auto_map", None)
+        tokenizer(PROBE)  # some damage shows in use alone
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise InputError(where, f"expected a tokenizer of at most {rows} tokens (the embedding table), "

@@ -46,8 +46,8 @@ def stored_pooling(location: str | Path) -> str | None:
         else:
             with quiet():
                 text = Path(cached_file(str(location), SENTENCE_TRANSFORMERS_FILE)).read_text(encoding="utf-8")
-        stored = json.loads(text)
-    except (OSError, ValueError):  # absent: the model is no sentence-transformers checkpoint
+        stored = dict(json.loads(text))
+    except (OSError, ValueError, TypeError, RecursionError):  # absent: the model is no sentence-transformers checkpoint
         return None
     if stored.get("pooling_mode_mean_tokens") or stored.get("pooling_mode") == "mean":
         return "mean"

@@ -10,10 +10,14 @@ import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
 from ukd_core.commands.stopping import stops_caught
-from ukd_core.errors import UKDError, of_the_machine
+from ukd_core.errors import InputError, UKDError, of_the_machine
+from ukd_core.plain_text import is_plain
+from ukd_core.terminal import visible
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
 USAGE_ERROR: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+LONGEST = 2000
+"""Letters of an error line."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 STOPPED = "stopped; what is complete is kept. Run the same command again."
@@ -52,6 +56,8 @@ app = _made_app()
 def main() -> None:
     """Run the command line; what the user can mend is one line on standard error and exit status 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_made_visible)
     logging.getLogger("ukd").setLevel(logging.INFO)
     with stops_caught() as caught:
         status = _status()
@@ -61,6 +67,7 @@ def main() -> None:
 def _status() -> int:
     """Run the command; the exit status, 130 for any stop."""
     try:
+        _check_letters(sys.argv[1:])
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
             return _complain(STOPPED, INTERRUPTED)
@@ -81,8 +88,20 @@ def _status() -> int:
     return status if isinstance(status, int) else 0
 
 
+def _check_letters(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not is_plain(argument):
+            raise InputError(f"argument {argument!r}", "expected text in UTF-8 without NUL", "Rename the file.")
+
+
+def _made_visible(record: logging.LogRecord) -> bool:
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
+
+
 def _complain(text: str, status: int) -> int:
-    sys.stderr.write(f"ukd: {' '.join(text.split())}\n")
+    line = visible(" ".join(text.split()))
+    sys.stderr.write(f"ukd: {line if len(line) <= LONGEST else line[:LONGEST] + '…'}\n")
     return status
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ukd_core import spec
 from ukd_core.checks import check_states
 from ukd_core.errors import InputError
+from ukd_core.formats import MODEL
 from ukd_core.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -245,6 +246,7 @@ class LayerSource(nn.Module, ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer so that `from_pretrained` and a `text-classification` pipeline read them."""
+        setattr(self.model.config, MODEL.key, MODEL.version)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 

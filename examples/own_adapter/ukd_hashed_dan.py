@@ -165,7 +165,7 @@ class HashedDanLayerSource(LayerSource):
         try:
             with quiet():
                 model = HashedDanForSequenceClassification.from_pretrained(location)
-                tokenizer = AutoTokenizer.from_pretrained(location)
+                tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         except Exception as error:  # files, JSON, safetensors and the tokenizers each raise their own kinds
             reason = str(error).rstrip(".") or type(error).__name__
             raise InputError(f"model '{location}'", f"could not be read: {reason}", "Save it again.") from error

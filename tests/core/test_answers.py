@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from ukd_core import BuildContext, LayerSource
+from ukd_core import BuildContext, LayerSource, LayerStates
 from ukd_core.errors import InputError
 from ukd_core.plugins import load_registry
+from ukd_core.run import forward
 from ukd_core.run.cache import building
 from ukd_core.run.cache.answers import AnswerSettings, Question, TeacherAnswers, teacher_answers
 from ukd_core.run.cache.arrays import DamagedEntryError
@@ -88,6 +91,25 @@ def test_shallow_heads_know_the_labels(ask, data: TaskData):
     scores = ask().scores("train").whole()
     labels = data.labels("train")
     assert ((scores[:, 0].argmax(-1) == labels).float().mean()) > 0.8
+
+
+def test_states_of_tokens_are_let_go(ask, teacher: LayerSource, monkeypatch: pytest.MonkeyPatch):
+    """Pooled states that are views of large tensors, as those of a first token are: 4 MB a layer and batch."""
+    monkeypatch.setitem(forward.TOKEN_BUDGET, "cpu", 64)
+    held: list[int] = []
+
+    def show_views(module: object, args: object, states: LayerStates) -> LayerStates:
+        held.append(psutil.Process().memory_info().rss)
+        large = [torch.ones(1_000_000 // pooled.numel(), *pooled.shape) for pooled in states.pooled]
+        for whole, pooled in zip(large, states.pooled, strict=True):
+            whole[0] = pooled
+        return dataclasses.replace(states, pooled=tuple(whole[0] for whole in large))
+
+    hook = teacher.register_forward_hook(show_views)
+    ask()
+    hook.remove()
+    assert len(held) > 12
+    assert max(held) - held[0] < 60e6, [round(each / 1e6) for each in held]
 
 
 def test_the_second_question_runs_nothing(ask, tmp_path: Path):
@@ -275,6 +297,7 @@ def test_what_a_killed_process_half_assembled_is_removed(ask, tmp_path: Path):
     half = target.with_name(f".{target.name}.half")
     half.mkdir()
     (half / "train.npy").write_bytes(b"half")
+    os.utime(half, (1.0, 1.0))
     assert ask().entry.folder == target
     assert not half.exists()
 

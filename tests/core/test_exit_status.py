@@ -18,7 +18,7 @@ from ukd_core.cli import main
 
 Command = Callable[..., tuple[int, str, str]]
 METRICS = {
-    "method": "none", "seed": 3, "evaluated_on": None, "layer_accuracy": [], "teacher_rows_forwarded": 7,
+    "format": 1, "method": "none", "seed": 3, "evaluated_on": None, "layer_accuracy": [], "teacher_rows_forwarded": 7,
     "seconds": {"train": 1.25},
     "teacher": {"name": "bert", "layers": 2, "parameters": 1234, "metrics": {}},
     "student": {"name": "cnn", "layers": 1, "parameters": 56, "metrics": {}}}

@@ -116,13 +116,14 @@ def test_exported_folders_that_cannot_be_read(ukd: Command, model: Path, tmp_pat
     folder.mkdir()
     (folder / "ukd.json").write_text('{"format": 7}')
     assert refusal(ukd("predict", folder, "/dev/null")) == (
-        f"model '{folder}': expected an exported folder of format 1, got format 7. Export it again with ukd export.")
+        f"model '{folder}': expected an exported folder of format 1, got format 7 of a newer "
+        "version. Update UKD; or: Export it again with ukd export.")
     (folder / "ukd.json").write_text('{"format": 1, "problem_type": "poetry"}')
     assert refusal(ukd("predict", folder, "/dev/null")) == (
         f"model '{folder}': no output space for problem_type 'poetry'.")
     (folder / "ukd.json").write_text("{")
     assert refusal(ukd("predict", folder, "/dev/null")).startswith(
-        f"model '{folder}': expected a readable exported folder, got Expecting property name")
+        f"model '{folder}': expected JSON in ukd.json, got: Expecting property name")
     assert refusal(ukd("export", folder, "--format", "onnx")) == (
         f"model '{folder}': expected a run or a model folder, got an exported one. Export the run itself.")
 

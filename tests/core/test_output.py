@@ -93,8 +93,8 @@ def test_a_run_is_resumed_with_its_own_recipe(begun: Path, recipe: Recipe):
 
 
 def test_overwriting_leaves_nothing_of_the_old_run(begun: Path, recipe: Recipe):
-    (begun / "metrics.json").write_text('{"seed": 0}')
-    assert finished_metrics(begun) == {"seed": 0}
+    (begun / "metrics.json").write_text('{"format": 1, "seed": 0}')
+    assert finished_metrics(begun) == {"format": 1, "seed": 0}
     open_output(begun, recipe, overwrite=True)
     assert finished_metrics(begun) is None
     assert [path.name for path in begun.iterdir()] == ["recipe.yaml"]
@@ -118,12 +118,12 @@ def test_a_cache_that_cannot_be_made_or_written(tmp_path: Path, monkeypatch: pyt
 def test_a_run_goes_on_with_the_same_inputs_only(begun: Path):
     same_inputs(begun, {"scores": "a"})
     same_inputs(begun, {"scores": "a"})
-    note = (begun / "checkpoints" / "inputs").read_text()
+    note = (begun / "checkpoints" / "inputs.json").read_text()
     with pytest.raises(InputError) as caught:
         same_inputs(begun, {"scores": "b"})
     assert str(caught.value) == (f"output '{begun}': the data or the teacher's answers changed since the run was "
                                  "stopped. Use --overwrite to start anew.")
-    assert [path.name for path in (begun / "checkpoints").iterdir()] == ["inputs"]
-    assert (begun / "checkpoints" / "inputs").read_text() == note
+    assert [path.name for path in (begun / "checkpoints").iterdir()] == ["inputs.json"]
+    assert (begun / "checkpoints" / "inputs.json").read_text() == note
     shutil.rmtree(begun / "checkpoints")
     same_inputs(begun, {"scores": "b"})

@@ -14,7 +14,9 @@ import torch
 from ukd_core import BuildContext, Recipe
 from ukd_core.errors import InputError, Problems, UKDError
 from ukd_core.plugins import Registry
+from ukd_core.run.cache.building import SHARD_ROWS
 from ukd_core.run.preflight import Preflight, preflight
+from ukd_core.run.preflight.costs import pass_bytes
 
 Command = Callable[..., tuple[int, str, str]]
 WORDS = ("oil", "grain", "profit", "ship", "loss", "trade", "rate")
@@ -98,14 +100,34 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     assert kept == (60 + 12) * (3 + 1) * 2 * 4  # rows × (heads and classifier) × classes × bytes
     assert needed == 2 * kept + 60 * (3 * 16 + 2) * 4  # shards besides, and the states that heads are fitted on
     assert checked.begun is not None and checked.trial is not None
-    student = checked.begun.student.num_parameters
-    assert checked.training_bytes(1000) == 4 * (student + 3 * student) + 1000  # weights, gradients, two moments
+    learned, student = checked.trial.learned, checked.begun.student.num_parameters
+    assert 0.9 * student < learned <= student  # a word of the list stands in no text
+    assert checked.training_bytes(1000) == 4 * 3 * learned + 1000  # gradients, two moments
     kd, labels = checked.trial.phases
     for each in (kd, labels):
         assert each.seconds is not None and each.seconds > 0
         # at least the token states that the first layer reads: 8 rows × 8 tokens × width, float32
         assert each.activations is not None and each.activations > 8 * 8 * 16 * 4
     assert checked.pass_seconds() > 0
+    needs = [checked.pass_bytes(), *(checked.training_bytes(each.activations or 0) for each in (kd, labels))]
+    assert checked.peak_bytes() == checked.held + max(needs)
+    assert checked.held > 1e8  # the libraries alone
+
+
+def test_memory_of_the_pass_is_that_of_a_shard(checked: Preflight):
+    assert checked.begun is not None
+    teacher = checked.begun.teacher  # 3 layers of width 16
+    few, many = (pass_bytes(teacher, {"train": rows}, 2, 100) for rows in (SHARD_ROWS, 1_000_000))
+    assert few == many > 2 * 4 * SHARD_ROWS * 3 * 16  # its states, twice
+    assert pass_bytes(teacher, {"train": SHARD_ROWS}, 500, 100) > 4 * SHARD_ROWS * (3 + 1) * 500  # its scores
+    assert pass_bytes(teacher, {"train": 20_000}, 2, 20_000) > few  # a fit on all of them
+
+
+def test_the_student_has_its_whole_table_again(checked: Preflight):
+    assert checked.begun is not None and checked.trial is not None
+    student = checked.begun.student
+    assert student.model.get_input_embeddings().num_embeddings == len(student.tokenizer)
+    assert checked.trial.learned < student.num_parameters
 
 
 def test_dense_maps_and_states_in_the_cache(task: Path):

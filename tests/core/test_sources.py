@@ -96,8 +96,9 @@ def test_a_folder_without_a_configuration(registry: Registry, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("text", "problem"), [
-    ("{", "config.json is not readable: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)."),
-    ("[1]", "expected an object in config.json, got list."),
+    ("{", "expected JSON in config.json, got: Expecting property name enclosed in double quotes: line 1 column 2 "
+          "(char 1). Train or export it again."),
+    ("[1]", "expected an object in config.json, got list. Train or export it again."),
     ("{}", "config.json has no model_type. Save the model with save_pretrained."),
     ('{"model_type": 3}', "config.json has no model_type. Save the model with save_pretrained."),
 ])

@@ -154,7 +154,7 @@ def write_run(folder: Path, answers: Mapping[str, Any], *, method: str = "logit-
     Recipe.make({"teacher": "bert", "student": "cnn", "data": "d.csv", "output": str(folder), "method": method,
                  "output_space": space}).write(folder / "recipe.yaml")
     metrics: dict[str, Any] = {
-        "method": method, "seed": 3, "evaluated_on": split, "metric": metric, "labels": list(labels),
+        "format": 1, "method": method, "seed": 3, "evaluated_on": split, "metric": metric, "labels": list(labels),
         "teacher": {"name": "bert", "parameters": 1000, "bytes": 4_000_000},
         "student": {"name": "cnn", "parameters": 10, "bytes": 100_000}}
     if speed:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ukd_core.commands.options import PluginFolder, Plugins, registry_of
+from ukd_core.commands.said import say
 from ukd_core.errors import InputError
 
 
@@ -16,14 +17,15 @@ def list_plugins(context: typer.Context, plugin: Plugins = None, plugin_folder: 
     if context.invoked_subcommand is None:
         registry = registry_of(plugin, plugin_folder)
         from ukd_core.run.table import plugin_table
-        typer.echo(plugin_table(registry))
+        say(plugin_table(registry))
 
 
 def check_plugin(context: typer.Context,
                  name: Annotated[str, typer.Argument(help="Anything that is registered, with its options: "
                                                           "name or name:key=value,...")],
                  plugin: Plugins = None, plugin_folder: PluginFolder = None,
-                 examples: Annotated[int, typer.Option(min=1, help="Examples tried for each law.")] = 50) -> None:
+                 examples: Annotated[int, typer.Option(min=1, max=100_000,
+                                                          help="Examples tried for each law.")] = 50) -> None:
     """Try every law of its interface on a plug-in: a line a law. Exit status 1 where one is broken."""
     try:
         from ukd_core.testing import default_cases, run_case
@@ -38,9 +40,9 @@ def check_plugin(context: typer.Context,
     for case in default_cases(registry, name):
         outcomes = []
         for outcome in run_case(case, examples):
-            typer.echo(str(outcome))
+            say(str(outcome))
             outcomes.append(outcome)
-        typer.echo(f"{case.word} '{name}': {summary(outcomes)}")
+        say(f"{case.word} '{name}': {summary(outcomes)}")
         broken = broken or any(outcome.status == "FAILED" for outcome in outcomes)
     raise typer.Exit(int(broken))
 
@@ -50,4 +52,4 @@ def list_methods(markdown: Annotated[bool, typer.Option("--markdown", help="As t
     """List the methods with their phases, needs and sources."""
     registry = registry_of(plugin, plugin_folder)
     from ukd_core.run.methods_list import method_list, methods_page
-    typer.echo(methods_page(registry) if markdown else method_list(registry), nl=not markdown)
+    say(methods_page(registry) if markdown else method_list(registry), end=not markdown)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from ukd_core.commands.options import RECIPE_FILE, Plugins, fixed_option, made_recipe, with_recipe_options
+from ukd_core.commands.said import say
 
 NOWHERE = "unnamed-run"
 """The run folder of a check that was given none."""
@@ -23,7 +22,7 @@ def _check(*, recipe: str | None, plugin: list[str] | None, **options: Any) -> N
     made = made_recipe("ukd check", recipe, plugin, options, ("teacher", "student", "data"))
     from ukd_core.run.preflight import preflight
     found = preflight(made, output=named)
-    typer.echo(found.text())
+    say(found.text())
     found.tell()
 
 

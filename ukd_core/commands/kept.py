@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from ukd_core.commands.options import Cache, cache_of
+from ukd_core.commands.said import say
 
 
 def list_entries(cache: Cache = None) -> None:
     """List what the cache folder holds, with sizes in megabytes."""
     from ukd_core.run.table import cache_table
-    typer.echo(cache_table(cache_of(cache)))
+    say(cache_table(cache_of(cache)))
 
 
 def verify_entries(cache: Cache = None) -> int:
@@ -21,7 +22,7 @@ def verify_entries(cache: Cache = None) -> int:
     damaged = 0
     for entry, problem in verify(cache_of(cache)):
         damaged += problem is not None
-        typer.echo(f"{entry.path.name}: {problem or 'ok'}")
+        say(f"{entry.path.name}: {problem or 'ok'}")
     return int(damaged > 0)
 
 
@@ -30,4 +31,4 @@ def remove_entry(name: Annotated[str, typer.Argument(help="Name of an entry, or 
     """Delete one entry."""
     from ukd_core.run.cache.entries import remove
     entry = remove(cache_of(cache), name)
-    typer.echo(f"removed {entry.path}")
+    say(f"removed {entry.path}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import inspect
 import io
+import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -79,11 +81,22 @@ def made_recipe(command: str, file: str | None, plugins: list[str] | None, optio
     if plugins:
         values["plugins"] = plugins
     if file is not None:
-        return Recipe.read(file, **values)
+        made = Recipe.read(file, **values)
+        _refuse_code(file, made, values)
+        return made
     missing = [f"--{key}" for key in needed if key not in values]
     if missing:
         raise InputError(command, f"missing {', '.join(missing)}", "Give the options or a --recipe.")
     return Recipe.make(values, where=command)
+
+
+def _refuse_code(file: str, made: Recipe, given: Mapping[str, Any]) -> None:
+    """A recipe may come from anybody: code that it alone names is not run."""
+    unasked = made.model_copy(update={key: () if key == "plugins" else None for key in ("plugins", "plugin_folder")
+                                      if key in given}).code_options()
+    if unasked:
+        raise InputError(f"recipe '{file}'", f"it names plug-ins, whose code would run: {', '.join(unasked[1::2])}",
+                         f"If you trust them, add {shlex.join(unasked)}.")
 
 
 def with_recipe_options(command: Callable[..., None], fixed: tuple[inspect.Parameter, ...],
@@ -115,7 +128,7 @@ def registry_of(modules: list[str] | None, folder: str | None) -> Registry:
 def cache_of(folder: str | None) -> Path:
     """The folder of an option, or the user's cache folder."""
     from ukd_core.run.embedded import cache_folder
-    return Path(folder).expanduser() if folder else cache_folder()
+    return Path(os.path.expanduser(folder)) if folder else cache_folder()
 
 
 def lines_of(file: str) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,8 +19,12 @@ from ukd_core.commands.options import (
     registry_of,
     with_recipe_options,
 )
+from ukd_core.commands.said import say
 from ukd_core.commands.stopping import resumable, resumable_comparison
 from ukd_core.errors import InputError
+
+if TYPE_CHECKING:
+    from ukd_core.run.recipe import Recipe
 
 
 def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, plugin: list[str] | None,
@@ -40,8 +44,8 @@ def _distill(*, recipe: str | None, overwrite: bool, resume: bool, check: bool, 
         metrics = distill(made, overwrite=overwrite, resume=resume, check=check, speed=not no_speed,
                           baseline=with_baseline)
         if Processes(made.device).is_main:
-            typer.echo(run_table(metrics, made.output))
-            _judge(made.output, asked)
+            say(run_table(metrics, made.output))
+            _judge(made, asked)
 
 
 def _asked_alternatives(text: str | None) -> tuple[str, ...]:
@@ -52,17 +56,18 @@ def _asked_alternatives(text: str | None) -> tuple[str, ...]:
     return chosen(text)
 
 
-def _judge(output: str, alternatives: tuple[str, ...]) -> None:
+def _judge(made: Recipe, alternatives: tuple[str, ...]) -> None:
     """End a run with its verdict; one without its answers, from elsewhere, has none."""
     from ukd_core.run.verdict import write_verdict
     from ukd_core.run.verdict.stored import is_finished
     from ukd_core.run.verdict.table import verdict_text
+    output, registry = made.output, registry_of(list(made.plugins), made.plugin_folder)
     if alternatives:
         from ukd_core.run.alternatives import try_alternatives
-        try_alternatives(output, alternatives)
+        try_alternatives(output, alternatives, registry=registry)
     if is_finished(Path(output)):
-        typer.echo("\n" + verdict_text(write_verdict(output)))
-        typer.echo(f"report: ukd report {shlex.quote(output)}")
+        say("\n" + verdict_text(write_verdict(output, registry)))
+        say(f"report: ukd report {shlex.quote(output)}")
 
 
 def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str, plugin: list[str] | None,
@@ -85,9 +90,9 @@ def _compare(*, students: str, methods: str, seeds: int, jobs: int, output: str,
     with resumable_comparison(output):
         done = run_grid(grid, jobs, Reporter())
         registry = registry_of(plugin, values.get("plugin_folder"))
-        typer.echo(summarise(grid, done, registry).text())
+        say(summarise(grid, done, registry).text())
         measured_speeds(grid, registry)
-    typer.echo(f"report: ukd report {shlex.quote(output)}")
+    say(f"report: ukd report {shlex.quote(output)}")
 
 
 DISTILL_OPTIONS = (
@@ -108,8 +113,10 @@ COMPARE_OPTIONS = (
     fixed_option("methods", Annotated[str, typer.Option(help="Methods: A,B,...; also NAME+universal and "
                                                              "NAME@PROJECTOR. none always takes part.")],
                  "logit-kd,universal-kd"),
-    fixed_option("seeds", Annotated[int, typer.Option(min=1, help="Seeds of every method: 0, 1, ...")], 5),
-    fixed_option("jobs", Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")], 1),
+    fixed_option("seeds", Annotated[int, typer.Option(min=1, max=1000,
+                                                      help="Seeds of every method: 0, 1, ...")], 5),
+    fixed_option("jobs", Annotated[int, typer.Option(min=1, max=256,
+                                                     help="Runs at a time, each in a process of its own.")], 1),
     fixed_option("output", Annotated[str, typer.Option(help="Folder of the comparison.")]),
     fixed_option("plugin", Plugins, None))
 
@@ -121,4 +128,4 @@ def demo(output: Annotated[str, typer.Option(help="Folder for the runs.")] = "de
          cache: Cache = None) -> None:
     """Few labels, much unlabelled text: a real teacher, three students, three methods, one table."""
     from ukd_core.run.demo import demo as whole_demo
-    typer.echo(whole_demo(Path(output), cache_of(cache)))
+    say(whole_demo(Path(output), cache_of(cache)))

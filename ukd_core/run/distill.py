@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,7 +21,7 @@ from ukd_core.run.cache.answers import Question, TeacherAnswers, teacher_answers
 from ukd_core.run.culprit import plugins_named
 from ukd_core.run.device import pick_device
 from ukd_core.run.export.model_card import student_card
-from ukd_core.run.files import files_bytes, whole_folder, write_text, writing
+from ukd_core.run.files import files_bytes, remove, whole_folder, write_text, writing
 from ukd_core.run.fingerprint import data_facts
 from ukd_core.run.forward import classify
 from ukd_core.run.kept import CHECKPOINTS
@@ -30,14 +29,7 @@ from ukd_core.run.live import LiveTeacher, runs_live, same_rows
 from ukd_core.run.measuring import measured, stored_bytes
 from ukd_core.run.mixture import mixed_answers
 from ukd_core.run.outcome import run_metrics, seconds_before
-from ukd_core.run.output import (
-    claim_output,
-    drop_leftovers,
-    finished_metrics,
-    open_output,
-    same_inputs,
-    written_alone,
-)
+from ukd_core.run.output import claim_output, finished_metrics, open_output, same_inputs, written_alone
 from ukd_core.run.phases import Training, needs_states, rehearse, train_phases
 from ukd_core.run.plan import Plan, answer_settings, make_plan, make_student, method_of
 from ukd_core.run.preflight.begin import Begun, begin
@@ -88,6 +80,7 @@ def distill(recipe: Recipe, *, overwrite: bool = False, resume: bool = False, ke
     baseline = baseline or (resume and (Path(other.output) / "recipe.yaml").is_file())
     if resume and (metrics := finished_metrics(Path(recipe.output))):
         reporter.say(f"run '{recipe.output}' is complete")
+        remove(Path(recipe.output) / CHECKPOINTS)  # killed before it could drop them
     else:
         plan = replace(make_plan(recipe), keep_states=keep_states)
         if baseline:
@@ -162,7 +155,6 @@ def _opened(training: Training, answers: TeacherAnswers, *, overwrite: bool) -> 
         if training.processes.is_main:
             open_output(training.folder, training.recipe, overwrite=overwrite)
             held.enter_context(written_alone(training.folder))
-            drop_leftovers(training.folder)
             same_inputs(training.folder, {"data": data_facts(training.data), "scores": answers.entry.checksum})
         training.processes.wait()
         yield
@@ -249,7 +241,7 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     if speed:
         metrics |= measured({"teacher": teacher.source.cpu(), "student": training.source}, training.data,
                             recipe.max_length, pick_device(recipe.device).type)
-    shutil.rmtree(folder / "student", ignore_errors=True)
+    remove(folder / "student")
     with whole_folder(folder / "student") as scratch:
         training.source.save(scratch)
         write_text(scratch / "README.md", student_card(training.source, metrics, training.recipe))
@@ -262,4 +254,4 @@ def _finish(training: Training, teacher: Link, logits: Mapping[str, Tensor], met
     metrics["teacher"]["bytes"] = stored_bytes(teacher.source)
     metrics["student"]["bytes"] = files_bytes(folder / "student")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    remove(folder / CHECKPOINTS)

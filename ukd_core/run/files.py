@@ -12,7 +12,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from ukd_core.errors import of_the_machine
+from ukd_core.errors import InputError, of_the_machine
+from ukd_core.run.leftovers import lock, sweep, unlock
 
 FULL = 1 << 16
 """Fewer free bytes than this, and a write that failed has failed for want of room."""
@@ -46,14 +47,19 @@ def writing(place: Path, *others: type[Exception]) -> Iterator[None]:
 def whole_folder(target: Path) -> Iterator[Path]:
     """Fill a temporary folder; when the block ends well it becomes `target`, else it is removed.
 
-    Where another process finished the same folder first, theirs is kept.
+    Where another process finished the same folder first, theirs is kept. What one that was killed here left behind is
+    removed by the next.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    handle = lock(scratch)
     try:
         with writing(target):
             yield scratch
         scratch.chmod(0o755)
+        if target.is_symlink():  # what it leads to is not ours
+            target.unlink()
         try:
             os.replace(scratch, target)
         except OSError:
@@ -61,11 +67,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        unlock(handle)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
+    sweep(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    held = lock(Path(scratch))
     try:
         with writing(path), os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -73,6 +82,29 @@ def write_text(path: Path, text: str) -> None:
         os.replace(scratch, path)
     finally:
         Path(scratch).unlink(missing_ok=True)
+        unlock(held)
+
+
+def remove(path: Path) -> None:
+    """Delete a folder with all that is in it; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def refuse_links(folder: Path, where: str) -> None:
+    """See that a folder that is written into once more holds no link, through which other files would be changed.
+
+    Raises:
+        InputError: it does.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink():
+                raise InputError(where, f"expected files and folders of its own, got the link "
+                                        f"'{path.relative_to(folder)}'", "Remove the link, or choose another folder.")
 
 
 def files_bytes(folder: Path) -> int:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ukd_core.formats import MODEL
+
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.run.data import TaskData
 
-NOT_STATES = frozenset({"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"})
+NOT_STATES = frozenset({"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", MODEL.key})
 """Keys of a configuration that say where a model comes from, not what it computes; dtypes count with the weights."""
 
 

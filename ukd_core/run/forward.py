@@ -95,6 +95,14 @@ def _several_at_once(run: Callable[[Tensor], Done], batches: Sequence[Tensor]) -
         torch.set_num_threads(threads)
 
 
+def kept(states: LayerStates) -> tuple[Tensor, ...]:
+    """Pooled states of every layer, (units, width_l), and the logits, (units, C), for as long as they are wanted.
+
+    They are copied: the state of a first token is a view, which would keep the states of all tokens in memory.
+    """
+    return tuple(part.clone() for part in (*states.pooled, states.logits))
+
+
 def in_order(chosen: Tensor, batches: list[Tensor], parts: list[Tensor]) -> Tensor:
     """Join what batches gave, in the order of `chosen`, as float32 on the CPU.
 

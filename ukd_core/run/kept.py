@@ -25,7 +25,7 @@ def state_of(checkpoint: Path) -> dict[str, Any] | None:
     """The engine's notes, which it writes last; None where the checkpoint is not whole."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return state if isinstance(state, dict) else None
 

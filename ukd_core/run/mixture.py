@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ukd_core.errors import InputError
+from ukd_core.formats import ANSWERS
 from ukd_core.projector import ProjectorSetup
 from ukd_core.run.cache.answers import TeacherAnswers
-from ukd_core.run.cache.arrays import FORMAT, DamagedEntryError, Entry, StoredArray, new_array, seal
+from ukd_core.run.cache.arrays import DamagedEntryError, Entry, StoredArray, new_array, seal
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint
 from ukd_core.run.held_out import SPLITS, held_out_rows
@@ -89,8 +90,8 @@ def mixed_answers(plan: Plan, members: Sequence[Link], processes: Processes, rep
         DamagedEntryError: the entry was changed after it was written, and may not be rebuilt.
     """
     scores = [{split: link.answers.scores(split).checksum for split in plan.data.splits} for link in members]
-    facts = {"format": FORMAT, "mixture": PROJECTOR, "data": data_facts(plan.data), "dtype": plan.recipe.cache_dtype,
-             "members": scores}
+    facts = ANSWERS.mark({"mixture": PROJECTOR, "data": data_facts(plan.data), "dtype": plan.recipe.cache_dtype,
+                          "members": scores})
     target = plan.cache / "answers" / fingerprint(facts)
     with processes.lock(target.with_name(f"{target.name}.lock"), reporter):
         if processes.is_main:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ukd_core.formats import RUN
 from ukd_core.run.trainer import evaluate_scores
 from ukd_core.run.versions import versions
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ukd_core.run.assistants import Link
     from ukd_core.run.phases import Training
     from ukd_core.run.plan import Plan
-
-RUN_FORMAT = 1
 
 
 def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: Mapping[str, Tensor],
@@ -37,8 +36,8 @@ def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: M
     models = [*((link.name, link.source, {name: link.answers.scores(name).whole()[:, -1] for name in logits})
                 for link in chain), (recipe.student, training.source, logits)]
     teacher, *assistants, student = (_scored(plan, split, *model) for model in models)
-    return {
-        "format": RUN_FORMAT, "method": "custom" if recipe.phases else recipe.method,
+    return RUN.mark({
+        "method": "custom" if recipe.phases else recipe.method,
         "seed": recipe.seed, "evaluated_on": split, "metric": space.metric,
         "labels": list(space.labels), "rows": {name: len(part) for name, part in plan.data.splits.items()},
         "layer_accuracy": [] if split is None else [
@@ -48,7 +47,7 @@ def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: M
         "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
         "seconds": dict(seconds), "teacher": teacher, "assistants": assistants, "student": student,
         "agreement": {name: _agreement(asked[name][:, -1], scores, space) for name, scores in logits.items()},
-        "versions": versions(), **_weights(training)}
+        "versions": versions(), **_weights(training)})
 
 
 def seconds_before(chain: Sequence[Link]) -> dict[str, float]:

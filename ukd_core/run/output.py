@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ukd_core.errors import InputError
-from ukd_core.run.files import whole_folder, write_text
+from ukd_core.formats import RUN
+from ukd_core.run.cache.entries import DATASETS, KINDS
+from ukd_core.run.embedded import cache_folder
+from ukd_core.run.files import refuse_links, remove, whole_folder, write_text
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.kept import CHECKPOINTS
 from ukd_core.run.recipe import Recipe
@@ -47,6 +49,7 @@ def claim_output(folder: Path, recipe: Recipe, *, overwrite: bool, resume: bool)
     if not overwrite and not resume:
         raise InputError(where, "it already holds a run", "Add --overwrite to replace it or --resume to continue it.")
     if resume:
+        refuse_links(folder, where)
         _check_same(folder, recipe, where)
 
 
@@ -73,21 +76,23 @@ def written_alone(folder: Path) -> Iterator[None]:
 
 def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     """Make the run folder with its recipe; called when all input is known to be good."""
+    folder = folder.resolve()  # where the folder is a link, what it leads to becomes the run
     if overwrite and folder.is_dir():
         with written_alone(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-    if not (folder / "recipe.yaml").is_file():
+            remove(folder)
+    if folder.is_dir():  # it may be empty and yet not replaceable: a mount point, or the folder that we are in
+        recipe.write(folder / "recipe.yaml")
+    else:
         with whole_folder(folder) as scratch:
             recipe.write(scratch / "recipe.yaml")
-    else:
-        recipe.write(folder / "recipe.yaml")
     return folder
 
 
-def drop_leftovers(folder: Path) -> None:
-    """Remove what a killed process was about to give its name; called by the only one that writes the run."""
-    for path in folder.glob(".*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def cache_of_run(recipe: Recipe) -> Path:
+    """The cache that a finished run used, where that still is one, else the user's: its recipe may be from anybody."""
+    named = Path(os.path.expanduser(recipe.cache)) if recipe.cache else None
+    kinds = (*KINDS, DATASETS)
+    return named if named is not None and any((named / kind).is_dir() for kind in kinds) else cache_folder()
 
 
 def usable_cache(folder: Path) -> Path:
@@ -110,21 +115,25 @@ def same_inputs(folder: Path, facts: dict[str, Any]) -> None:
     """Note what an unfinished run trains on; when it is resumed, refuse other rows or another teacher.
 
     Raises:
-        InputError: the checkpoints were made with other inputs.
+        InputError: the checkpoints were made with other inputs, or by another version.
     """
-    note = folder / CHECKPOINTS / "inputs"
-    now = fingerprint(facts)
-    if note.is_file() and note.read_text(encoding="utf-8") != now:
-        raise InputError(f"output '{folder}'", "the data or the teacher's answers changed since the run was stopped",
+    note, where = folder / CHECKPOINTS / "inputs.json", f"output '{folder}'"
+    now = RUN.mark({"inputs": fingerprint(facts)})
+    if note.is_file() and RUN.read(note, where) != now:
+        raise InputError(where, "the data or the teacher's answers changed since the run was stopped",
                          "Use --overwrite to start anew.")
     note.parent.mkdir(exist_ok=True)
-    write_text(note, now)
+    write_text(note, json.dumps(now))
 
 
 def finished_metrics(folder: Path) -> dict[str, Any] | None:
-    """The metrics of a complete run, None where it is not complete."""
+    """The metrics of a complete run, None where it is not complete.
+
+    Raises:
+        InputError: they are damaged, or of another version.
+    """
     path = folder / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return RUN.read(path, f"run '{folder}'") if path.is_file() else None
 
 
 def _check_same(folder: Path, recipe: Recipe, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,14 +50,18 @@ class Plan:
     """The training labels as the data has them (of lists, what they hold), with how many rows have each."""
 
 
-def make_plan(recipe: Recipe) -> Plan:
+def make_plan(recipe: Recipe, registry: Registry | None = None) -> Plan:
     """Look up every name and read every input of a recipe; nothing is written but downloads in the cache.
+
+    Args:
+        recipe: The run.
+        registry: What plug-ins offer; None to load those that the recipe names.
 
     Raises:
         UKDError: the first of all that is wrong; its `others` are the rest.
     """
-    registry = load_registry(recipe.plugins, recipe.plugin_folder)
-    cache = usable_cache(Path(recipe.cache).expanduser() if recipe.cache else cache_folder())
+    registry = registry or load_registry(recipe.plugins, recipe.plugin_folder)
+    cache = usable_cache(Path(os.path.expanduser(recipe.cache)) if recipe.cache else cache_folder())
     problems = Problems()
     problems.attempt(_check_device, recipe)
     space_type = problems.attempt(registry.output_spaces.lookup, recipe.output_space)

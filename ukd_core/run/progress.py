@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ukd_core.terminal import visible
+
 
 class SpeedColumn(ProgressColumn):
     """Steps done in a second.
@@ -49,7 +51,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line about what happens now or what was found."""
-        self._console.print(text, markup=False)
+        self._console.print(visible(text), markup=False)
 
     @contextmanager
     def board(self) -> Iterator[Callable[[str], None]]:
@@ -58,7 +60,7 @@ class Reporter:
             yield lambda text: None
             return
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
-            yield lambda text: live.update(Text(text), refresh=True)
+            yield lambda text: live.update(Text(visible(text)), refresh=True)
 
     @contextmanager
     def track(self, what: str, total: int, unit: str = "steps") -> Iterator[Callable[[int], None]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ukd_core.errors import InputError
+from ukd_core.formats import TOKENS
 from ukd_core.ragged import Ragged, starts_of
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import fingerprint, tokenizer_facts
@@ -87,8 +88,8 @@ def tokenize_data(source: LayerSource, data: TaskData, max_length: int, cache: P
         max_length: Longest row in tokens.
         cache: The cache folder.
     """
-    facts = {"format": 3, "adapter": source.name, "max_length": max_length, "limit": source.max_positions,
-             "tokenizer": tokenizer_facts(source)}
+    facts = TOKENS.mark({"adapter": source.name, "max_length": max_length, "limit": source.max_positions,
+                         "tokenizer": tokenizer_facts(source)})
     return {name: TokenizedRows(_kept(source, split, max_length, cache, {**facts, "texts": data.hashes[name]}), source)
             for name, split in data.splits.items()}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError, UnknownNameError
+from ukd_core.formats import MODEL
 from ukd_core.run.embedded import embedded_path
 from ukd_core.silence import quiet
 from ukd_core.spec import parse_spec, read_options
@@ -79,6 +79,9 @@ def plan_source(text: str, registry: Registry, cache: Path, side: str) -> Source
         raise UnknownNameError(where, "no adapter of this name and no such folder", error.remedy) from error
     options = dict(spec.options)
     location = options.pop("from", None)
+    if location is None and "from" in spec.options:
+        raise InputError(where, "expected a folder or a hub name after from=, got nothing",
+                         "Name one, or leave it out.")
     checked = read_options(kind.Options, options, where)
     if location is None:
         return SourcePlan(text, kind, checked, None)
@@ -114,16 +117,10 @@ def _model_type(location: str, where: str) -> str:
 
 
 def _read_config(path: Path, where: str) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise InputError(where, "expected a model folder with config.json, got a folder without it",
-                         "Save the model with save_pretrained.") from error
-    except (OSError, ValueError) as error:
-        raise InputError(where, f"config.json is not readable: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(where, f"expected an object in config.json, got {type(config).__name__}")
-    return config
+                         "Save the model with save_pretrained.")
+    return MODEL.read(path, where)
 
 
 def _fetch_config(name: str, where: str) -> dict[str, Any]:

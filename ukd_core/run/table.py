@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ukd_core.run.cache.entries import kept
+from ukd_core.terminal import visible
 
 if TYPE_CHECKING:
     from ukd_core.plugins import Registry
@@ -27,13 +28,13 @@ def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]],
         rows: Cells; anything with a text form.
         right: Columns that hold numbers.
     """
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(title=visible(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     numbers = set(right)
     for index, name in enumerate(header):
-        table.add_column(name, justify="right" if index in numbers else "left", overflow="fold")
+        table.add_column(visible(name), justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(str, row))
-    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False)
+        table.add_row(*(visible(str(cell)) for cell in row))
+    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

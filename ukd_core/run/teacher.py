@@ -13,6 +13,7 @@ import torch
 from transformers import set_seed
 
 from ukd_core.errors import InputError
+from ukd_core.formats import MODEL
 from ukd_core.layer_source import BuildContext, LayerSource
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import whole_folder
@@ -168,12 +169,15 @@ def kept_model(entry: Path, source: LayerSource, who: str, train: Callable[[Path
         The trained model, on the CPU, and the seconds that its training took in this run.
     """
     with processes.lock(entry.with_name(entry.name + ".lock"), reporter):
+        work = entry.with_name(entry.name + ".work")
         if entry.is_dir():
+            MODEL.read(entry / "config.json", f"{who} '{entry}'")
+            if processes.is_main:  # of a process that was killed between the last two things that it had to do
+                shutil.rmtree(work, ignore_errors=True)
             reporter.say(f"{who}: reused, trained before ({entry})")
             kind = type(source)
             return kind.load(entry, kind.Options()), 0.0
         start = time.perf_counter()
-        work = entry.with_name(entry.name + ".work")
         work.mkdir(exist_ok=True)
         train(work)
         source.cpu()

@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from ukd_core import formats
 from ukd_core.errors import InputError, UnknownNameError
+from ukd_core.plugins import Registry
 from ukd_core.run.alternatives.task import Alternative, Fitted, NotServed, Task
 from ukd_core.run.files import write_text
 from ukd_core.run.measuring import real_texts, timed
+from ukd_core.run.output import cache_of_run
 from ukd_core.run.plan import Plan, make_plan
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.teacher import Teacher, ready_teacher
 from ukd_core.run.verdict.judged import Model
 from ukd_core.run.verdict.judging import ALTERNATIVES as FILE
-from ukd_core.run.verdict.judging import scores_of
+from ukd_core.run.verdict.judging import read_alternatives, scores_of
 from ukd_core.run.verdict.stored import StoredRun
 from ukd_core.spec import nearest
 
@@ -59,7 +62,8 @@ def chosen(text: str) -> tuple[str, ...]:
     return names
 
 
-def try_alternatives(folder: str | Path, names: Sequence[str], reporter: Reporter | None = None) -> None:
+def try_alternatives(folder: str | Path, names: Sequence[str], reporter: Reporter | None = None,
+                     registry: Registry | None = None) -> None:
     """Fit, score and time alternatives; ``alternatives.json`` of the run folder then has them, and the verdict too.
 
     The data are read again as the run read them. Those that were tried before stay, unless they are named again.
@@ -68,22 +72,24 @@ def try_alternatives(folder: str | Path, names: Sequence[str], reporter: Reporte
         folder: Of a finished run.
         names: As `chosen` gives them.
         reporter: Where progress goes; standard error by default.
+        registry: What plug-ins offer; None for those that are installed. What the recipe names is not loaded.
 
     Raises:
         InputError: the folder holds no finished run, or the data are no longer those of the run.
     """
-    run, reporter = StoredRun.read(folder), reporter or Reporter()
-    plan = make_plan(run.recipe)
+    run, reporter = StoredRun.read(folder, registry), reporter or Reporter()
+    plan = make_plan(run.recipe.model_copy(update={"cache": str(cache_of_run(run.recipe))}), run.registry)
     _check_same(run, plan)
     task = labelled_task(plan, reporter)
     kept = {}
     if (run.folder / FILE).is_file():
-        kept = {model["name"]: model for model in json.loads((run.folder / FILE).read_text(encoding="utf-8"))["models"]}
+        kept = {model["name"]: model for model in read_alternatives(run.folder)}
     for name in names:
         reporter.say(f"alternative '{name}': fitting it to {len(task.texts):,} labelled rows")
         model = dataclasses.asdict(_tried(run, plan, task, ALTERNATIVES[name]))
         kept[model["name"]] = model
-    write_text(run.folder / FILE, json.dumps({"format": 1, "models": list(kept.values())}, indent=2) + "\n")
+    found = formats.ALTERNATIVES.mark({"models": list(kept.values())})
+    write_text(run.folder / FILE, json.dumps(found, indent=2) + "\n")
 
 
 def _check_same(run: StoredRun, plan: Plan) -> None:

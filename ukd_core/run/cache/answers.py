@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from ukd_core.errors import InputError
-from ukd_core.run.cache.arrays import FORMAT, DamagedEntryError, Entry, StoredArray, seal
+from ukd_core.formats import ANSWERS
+from ukd_core.run.cache.arrays import DamagedEntryError, Entry, StoredArray, seal
 from ukd_core.run.cache.building import Building
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
@@ -102,8 +103,9 @@ def teacher_answers(question: Question, processes: Processes, reporter: Reporter
 
 
 def _facts(question: Question) -> dict[str, Any]:
-    return {"format": FORMAT, "head_fit": FIT, "teacher": source_facts(question.source),
-            "data": data_facts(question.data), "settings": asdict(question.settings), "torch": torch.__version__}
+    return ANSWERS.mark({"head_fit": FIT, "teacher": source_facts(question.source),
+                         "data": data_facts(question.data), "settings": asdict(question.settings),
+                         "torch": torch.__version__})
 
 
 def _usable(question: Question, facts: dict[str, Any], root: Path, processes: Processes, reporter: Reporter
@@ -146,8 +148,6 @@ def _built(question: Question, facts: dict[str, Any], target: Path, processes: P
     forwarded, seconds = building.run()
     seconds["teacher_pass"] += tokenized
     if processes.is_main:
-        for leftover in target.parent.glob(f".{target.name}.*"):  # of a process that was killed while it assembled
-            shutil.rmtree(leftover)
         with whole_folder(target) as folder:
             names = building.assemble(folder)
             about = {**question.about, "rows": sum(map(len, rows.values())), "tokens": tokens, "seconds": seconds,

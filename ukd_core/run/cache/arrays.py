@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ import torch
 from torch import Tensor
 
 from ukd_core.errors import InputError
+from ukd_core.formats import ANSWERS
 from ukd_core.run.fingerprint import fingerprint
 
-FORMAT = 2
 MANIFEST = "manifest.json"
+DTYPES = {"float16": np.float16, "float32": np.float32}
+"""Numbers alone: no file is taken for objects of Python."""
 BLOCK_BYTES = 1 << 20
 """About so much of an array has one checksum: small enough to be checked on first use, large enough to be few."""
 Array = npt.NDArray[Any]
@@ -50,8 +53,11 @@ class StoredArray:
         if not path.is_file() or path.stat().st_size != facts["bytes"]:
             found = f"{path.stat().st_size:,} bytes" if path.is_file() else "no file"
             raise DamagedEntryError(self.where, f"expected {facts['bytes']:,} bytes in {path.name}, got {found}")
-        shape, dtype = tuple(facts["shape"]), np.dtype(facts["dtype"])
-        header = facts["bytes"] - int(np.prod(shape)) * dtype.itemsize
+        shape, dtype = tuple(map(int, facts["shape"])), np.dtype(DTYPES[facts["dtype"]])
+        header = facts["bytes"] - math.prod(shape) * dtype.itemsize
+        blocks = max(1, -(-shape[0] // self._block_rows)) if self._block_rows > 0 else 0
+        if header < 0 or min(shape) < 0 or len(self._checksums) != blocks:
+            raise ValueError
         # The file's own header is not parsed: it is checked with the first block, the manifest was checked before.
         self._rows: Array = np.memmap(path, dtype, mode="r", offset=header, shape=shape).view(np.ndarray)
 
@@ -120,22 +126,31 @@ class Entry:
         """Read the manifest, and map the files without reading them.
 
         Raises:
-            DamagedEntryError: the manifest is damaged, of another format, or belongs to another folder; or a file has
-                another size or header.
+            DamagedEntryError: the manifest is damaged, or belongs to another folder; or a file has another size.
+            InputError: another version wrote it.
         """
         where = f"cache entry '{folder}'"
         try:
             text = (folder / MANIFEST).read_bytes()
-            manifest = json.loads(text)
-            facts, about, arrays = manifest["facts"], manifest["about"], manifest["arrays"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            manifest = dict(json.loads(text))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise DamagedEntryError(where, "its manifest is missing or not readable") from error
+        if manifest.get("sha256") == _digest({key: part for key, part in manifest.items() if key != "sha256"}):
+            ANSWERS.check(where, manifest)  # as it was written, but perhaps by another version
+        facts, about, arrays = (manifest.get(key, {}) for key in ("facts", "about", "arrays"))
         if text != _sealed(facts, about, arrays):
-            raise DamagedEntryError(where, "its manifest was changed or is of another format")
+            raise DamagedEntryError(where, "its manifest was changed")
         if fingerprint(facts) != folder.name:
             raise DamagedEntryError(where, "its manifest belongs to another entry")
-        return cls(folder, facts, about, {name: StoredArray(folder / f"{name}.npy", array)
-                                          for name, array in arrays.items()})
+        if any(Path(name).name != name for name in arrays):
+            raise DamagedEntryError(where, "its manifest names files outside of it")
+        try:
+            found = {name: StoredArray(folder / f"{name}.npy", array) for name, array in arrays.items()}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, DamagedEntryError):
+                raise
+            raise DamagedEntryError(where, "its manifest does not fit its files") from error
+        return cls(folder, facts, about, found)
 
     def verify(self) -> None:
         """Read everything and compare it with the checksums.
@@ -195,7 +210,7 @@ def _checksum(path: Path, rows: Array, block: int, block_rows: int) -> str:
 
 
 def _sealed(facts: Mapping[str, Any], about: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
-    content = {"format": FORMAT, "facts": facts, "about": about, "arrays": arrays}
+    content = ANSWERS.mark({"facts": facts, "about": about, "arrays": arrays})
     return (json.dumps({**content, "sha256": _digest(content)}, indent=1, default=str) + "\n").encode()
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ukd_core.run.cache.arrays import new_array
 from ukd_core.run.files import writing
-from ukd_core.run.forward import forward_rows, in_order
+from ukd_core.run.forward import forward_rows, in_order, kept
 from ukd_core.run.heads import fit_head
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Building:
         for batch, states in forward_rows(self.source, self.rows[shard.split], shard.rows, bf16=self.settings.bf16,
                                           on_batch=lambda batch: advance(shard, batch)):
             batches.append(batch)
-            parts.append((*states.pooled, states.logits))
+            parts.append(kept(states))
         names = [*(f"layer{layer}" for layer in range(self.source.num_layers)), "logits"]
         return {name: in_order(shard.rows, batches, list(part))
                 for name, part in zip(names, zip(*parts, strict=True), strict=True)}

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from ukd_core.errors import InputError
-from ukd_core.run.files import write_text
+from ukd_core.formats import COMPARISON
+from ukd_core.run.files import refuse_links, write_text
 from ukd_core.run.recipe import Recipe
+from ukd_core.yaml_text import read_yaml
 
 BASELINE = "none"
 """Every comparison has it: a method that is not compared with plain training proves nothing."""
@@ -96,8 +98,9 @@ class Grid:
         shared = {key: value for key, value in self.recipe(next(iter(self))).written().items()
                   if key not in (*Cell._fields, "output")}
         if note.is_file():
-            before = yaml.safe_load(note.read_text(encoding="utf-8"))
-            different = sorted(key for key in shared if not isinstance(before, dict) or before.get(key) != shared[key])
+            refuse_links(self.output, where)
+            before = read_note(self.output)
+            different = sorted(key for key in shared if before.get(key) != shared[key])
             if different:
                 raise InputError(where, f"expected the comparison that it holds, got another {', '.join(different)}",
                                  "Choose another folder.")
@@ -105,7 +108,26 @@ class Grid:
         if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
             raise InputError(where, "it holds files that are not a comparison", "Choose another folder.")
         self.output.mkdir(parents=True, exist_ok=True)
-        write_text(note, yaml.safe_dump(shared, sort_keys=False, allow_unicode=True))
+        write_text(note, yaml.safe_dump(COMPARISON.mark(shared), sort_keys=False, allow_unicode=True))
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """What the runs of the comparison in a folder share, as keys of a recipe.
+
+    Raises:
+        InputError: the note is damaged, or of another version.
+    """
+    where = f"comparison '{folder}'"
+    try:
+        found = read_yaml((folder / NOTE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(where, f"expected a readable {NOTE}, got: {error}", "Compare again into another folder."
+                         ) from error
+    if not isinstance(found, dict):
+        raise InputError(where, f"expected keys and values in {NOTE}, got {type(found).__name__}",
+                         "Compare again into another folder.")
+    COMPARISON.check(where, found)
+    return {str(key): value for key, value in found.items() if key != COMPARISON.key}
 
 
 def _as_name(spec: str) -> str:

@@ -120,7 +120,8 @@ def _in_a_process(recipe: Recipe, jobs: int, children: Children) -> dict[str, An
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     try:
         status, errors = children.run([sys.executable, "-m", "ukd_core.cli", "distill", "--recipe", str(asked),
-                                       "--no-speed", "--no-check", *resume], OMP_NUM_THREADS=threads)
+                                       "--no-speed", "--no-check", *resume, *recipe.code_options()],
+                                      OMP_NUM_THREADS=threads)
     finally:
         asked.unlink(missing_ok=True)
     metrics = finished_metrics(folder)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.errors import InputError
+from ukd_core.formats import EXPORTED
 from ukd_core.run.answer import TorchModel, load_classifier, read_task, stored_length, texts_of
 from ukd_core.run.data import encode_data, read_data
 from ukd_core.run.export.graph import quantize, require, write_graph
 from ukd_core.run.export.model_card import model_card, short_name, transformers_use
 from ukd_core.run.export.parity import Parity, Rows, compare_answers, refuse_unequal
-from ukd_core.run.export.runtime import ABOUT, FORMAT, is_exported, load_exported
+from ukd_core.run.export.runtime import ABOUT, is_exported, load_exported
 from ukd_core.run.export.tokenizer import standalone_tokenizer
-from ukd_core.run.files import files_bytes, whole_folder, write_text
+from ukd_core.run.files import files_bytes, remove, whole_folder, write_text
 from ukd_core.run.output import finished_metrics, usable_cache
 from ukd_core.run.recipe import Recipe
 
@@ -84,7 +84,7 @@ def export(model: str, kind: str, registry: Registry, cache: Path, *, output: st
         write_text(scratch / "README.md", _card(model, run, kind, source, space, parity))
         size = files_bytes(scratch)
         if overwrite:
-            shutil.rmtree(target, ignore_errors=True)
+            remove(target)
     return Exported(target, kind, size, parity)
 
 
@@ -104,10 +104,10 @@ def write_onnx(source: LayerSource, space: OutputSpace, folder: Path, *, max_len
     cut, behind = tokenizer.truncation or {}, tokenizer.padding or {}
     inputs, opset = write_graph(source, folder / "model.onnx", limit)
     tokenizer.save(str(folder / "tokenizer.json"))
-    about = {"format": FORMAT, "adapter": source.name, "precision": "float32", "labels": list(space.labels),
+    about = EXPORTED.mark({"adapter": source.name, "precision": "float32", "labels": list(space.labels),
              "output_space": space.name, "problem_type": space.problem_type, "thresholds": _thresholds(space),
              "max_length": cut["max_length"], "inputs": list(inputs),
-             "pad_id": behind["pad_id"], "opset": opset, "parameters": source.num_parameters}
+             "pad_id": behind["pad_id"], "opset": opset, "parameters": source.num_parameters})
     write_text(folder / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     script = files("ukd_core.run.export") / "predict.py.in"
     write_text(folder / "predict.py", script.read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ def _claimed(model: str, run: Path | None, kind: str, output: str | None, overwr
         raise InputError(where, "expected a run or a model folder, got an exported one", "Export the run itself.")
     if output is None and run is None:
         raise InputError(where, "expected a folder to write, got none: it is no run", "Name one with --output.")
-    target = Path(output) if output is not None else Path(str(run)) / kind
+    target = Path(output).resolve() if output is not None else Path(str(run)) / kind
     where = f"output '{target}'"
     if target.exists() and not target.is_dir():
         raise InputError(where, "expected a folder, got a file")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from ukd_core.terminal import visible
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -44,9 +47,9 @@ def model_card(title: str, labels: tuple[str, ...], metrics: Mapping[str, Any] |
         head["tags"] += ["knowledge-distillation", metrics["method"]]
         if results := _results(metrics, recipe):
             head["model-index"] = [{"name": title, "results": results}]
-    shown = [f"`{label}`" for label in labels[:MOST_LABELS]]
+    shown = [code(label) for label in labels[:MOST_LABELS]]
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
-    parts = [f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---", f"# {title}",
+    parts = [f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---", f"# {plain(title)}",
              f"A text classifier. It answers {', '.join(shown)}{more}."]
     if metrics is not None and recipe is not None:
         parts += [_training(metrics, recipe), _scores(metrics), _speed(metrics)]
@@ -76,14 +79,14 @@ def _results(metrics: Mapping[str, Any], recipe: Recipe) -> list[dict[str, Any]]
 def _training(metrics: Mapping[str, Any], recipe: Recipe) -> str:
     teacher, student = metrics["teacher"], metrics["student"]
     rows = ", ".join(f"{count:,} {name}" for name, count in metrics["rows"].items())
-    lines = [f"- teacher: `{short_name(recipe.teacher)}`, {teacher['layers']} layers, "
+    lines = [f"- teacher: {code(short_name(recipe.teacher))}, {teacher['layers']} layers, "
              f"{teacher['parameters']:,} parameters",
-             f"- student: `{short_name(recipe.student)}`, {student['layers']} layers, "
+             f"- student: {code(short_name(recipe.student))}, {student['layers']} layers, "
              f"{student['parameters']:,} parameters",
-             f"- method: `{metrics['method']}`, seed {metrics['seed']}, {recipe.epochs:g} passes",
-             f"- data: `{short_name(recipe.data)}`, rows: {rows}; texts are cut to {recipe.max_length} tokens"]
+             f"- method: {code(metrics['method'])}, seed {metrics['seed']}, {recipe.epochs:g} passes",
+             f"- data: {code(short_name(recipe.data))}, rows: {rows}; texts are cut to {recipe.max_length} tokens"]
     lines += [f"- labels: at most {recipe.max_labels:,} of the training rows"] if recipe.max_labels else []
-    lines += [f"- assistant: `{short_name(part['name'])}`" for part in metrics.get("assistants", ())]
+    lines += [f"- assistant: {code(short_name(part['name']))}" for part in metrics.get("assistants", ())]
     return "## Training\n\nTaught by UKD (knowledge distillation):\n\n" + "\n".join(lines)
 
 
@@ -120,6 +123,18 @@ def _limits(metrics: Mapping[str, Any] | None) -> str:
         lines += ["- It repeats its teacher's mistakes and biases, and those of the labels.",
                   "- The figures are those of one run with one seed."]
     return "## Limits\n\n" + "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """A text from elsewhere as one line of Markdown that is nothing but text."""
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", visible(" ".join(text.split()))).replace("<", "&lt;")
+
+
+def code(text: str) -> str:
+    """A text from elsewhere as code in Markdown, whatever is in it."""
+    line = visible(" ".join(text.split()))
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line or not line else f"`{line}`"
 
 
 def short_name(text: str) -> str:

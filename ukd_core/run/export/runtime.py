@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ukd_core.errors import InputError, UKDError
+from ukd_core.formats import EXPORTED
 from ukd_core.run.answer import StoredModel
 from ukd_core.run.export.graph import require
 from ukd_core.run.export.tokenizer import Reader
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ABOUT = "ukd.json"
 """What an exported folder says of itself; no other folder has this file."""
-FORMAT = 1
 ROWS = 32
 """Rows that the model is given at once."""
 
@@ -83,10 +82,7 @@ def load_exported(folder: Path, registry: Registry, threads: int = 0) -> OnnxMod
     """
     where = f"model '{folder}'"
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise InputError(where, f"expected an exported folder of format {FORMAT}, got format {about['format']}",
-                             "Export it again with ukd export.")
+        about = EXPORTED.read(folder / ABOUT, where)
         spaces = [kind for kind in registry.output_spaces.values() if kind.problem_type == about["problem_type"]]
         if not spaces:
             raise InputError(where, f"no output space for problem_type {about['problem_type']!r}")

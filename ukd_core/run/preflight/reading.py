@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+
+from ukd_core.ragged import Ragged
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
@@ -13,6 +17,9 @@ if TYPE_CHECKING:
 
 SAMPLE = 1000
 """Training texts that lengths are taken from."""
+TEXTS_AT_ONCE = 20
+MOST_LETTERS = 4_000_000
+"""After so many letters the sample is large enough, however few texts they are."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,16 @@ class Reading:
     """Tokens of the longest text of the sample, uncut."""
     cut: float
     """Share of the texts that are longer than `limit`."""
+    seconds: float
+    """Spent on tokenizing a text."""
+    rows: Tensor
+    """Row numbers of the sample, shape (texts,), int64."""
+    tokens: Ragged
+    """What the model reads of them, in the same order: their ids, cut."""
+
+    def typical(self) -> Tensor:
+        """Rows of the sample, those first that are nearest to the mean length: shape (texts,), int64."""
+        return self.rows[(self.tokens.lengths() - self.mean).abs().argsort(stable=True)]
 
 
 def read_lengths(source: LayerSource, data: TaskData, max_length: int, sample: int = SAMPLE) -> Reading:
@@ -44,10 +61,17 @@ def read_lengths(source: LayerSource, data: TaskData, max_length: int, sample: i
     source.tokenize([""], [""] if data.pairs else None, max_length=max_length)
     train = data.splits["train"]
     chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:sample]
-    rows = train.select(chosen.sort().values.tolist())
-    ids = source.tokenizer(rows["text"][:], rows["pair"][:] if data.pairs else None, truncation=False,
-                           verbose=False)["input_ids"]
-    lengths = torch.tensor([len(row) for row in ids])
     limit = min(max_length, source.max_positions or max_length)
+    ids: list[list[int]] = []
+    letters, start = 0, time.perf_counter()
+    for part in train.select(chosen.tolist()).iter(batch_size=TEXTS_AT_ONCE):
+        ids += source.tokenizer(part["text"], part["pair"] if data.pairs else None, truncation=False,
+                                verbose=False)["input_ids"]
+        letters += sum(map(len, part["text"]))
+        if letters > MOST_LETTERS:
+            break
+    seconds = (time.perf_counter() - start) / len(ids)
+    lengths = torch.tensor([len(row) for row in ids])
     return Reading(limit, float(lengths.clamp(max=limit).float().mean()), int(lengths.max()),
-                   float((lengths > limit).float().mean()))
+                   float((lengths > limit).float().mean()), seconds, chosen[: len(ids)],
+                   Ragged.of({"input_ids": [row[:limit] for row in ids]}))

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from ukd_core.errors import Problems, UKDError
 from ukd_core.run.cache.answers import entry_size
-from ukd_core.run.live import runs_live
 from ukd_core.run.output import claim_output
 from ukd_core.run.phases import needs_states
 from ukd_core.run.plan import Plan, answer_settings, make_plan
 from ukd_core.run.preflight.begin import Begun, begin
+from ukd_core.run.preflight.costs import pass_bytes
 from ukd_core.run.preflight.findings import reading_warnings, task_warnings
 from ukd_core.run.preflight.reading import SAMPLE, Reading, read_lengths
 from ukd_core.run.preflight.trial import Trial, make_trial
@@ -40,6 +42,8 @@ class Preflight:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     """By side, teacher and student."""
     trial: Trial | None = None
+    held: int = 0
+    """Bytes of its own that the process holds with both models read, libraries included."""
     errors: tuple[UKDError, ...] = ()
     """What stops the run."""
     warnings: tuple[UKDError, ...] = ()
@@ -74,24 +78,31 @@ class Preflight:
 
     def pass_seconds(self) -> float:
         """Estimated seconds of the teacher pass on this CPU."""
-        if self.plan is None or self.trial is None or "teacher" not in self.readings:
+        if self.plan is None or self.trial is None or self.trial.tokens_per_second is None:
             return 0.0
-        rows = sum(map(len, self.plan.data.splits.values()))
-        return rows * self.readings["teacher"].mean / self.trial.tokens_per_second
+        rows, reading = sum(map(len, self.plan.data.splits.values())), self.readings["teacher"]
+        return rows * (reading.seconds + reading.mean / self.trial.tokens_per_second)
+
+    def pass_bytes(self) -> int:
+        """Estimated bytes that the teacher pass needs besides the models."""
+        if self.plan is None or self.begun is None:
+            return 0
+        rows = {name: len(split) for name, split in self.plan.data.splits.items()}
+        return pass_bytes(self.begun.teacher, rows, self.plan.data.space.size, self.plan.recipe.head_rows)
 
     def training_bytes(self, activations: int) -> int:
-        """Estimated bytes of a training step: weights, gradients, AdamW's two moments, what is kept for backward.
+        """Estimated bytes of a training step besides the models: gradients, AdamW's two moments, what backward needs.
 
         Args:
             activations: The last of these, as the trial measured it.
         """
-        if self.plan is None or self.begun is None:
-            return 0
-        learned = sum(weight.numel() for weight in self.begun.student.model.parameters() if weight.requires_grad)
-        held: int = self.begun.student.num_parameters + (1 + OPTIMIZER) * learned
-        if runs_live(self.plan.phases, self.plan.registry):
-            held += self.begun.beside.num_parameters
-        return 4 * held + activations
+        return 0 if self.trial is None else 4 * (1 + OPTIMIZER) * self.trial.learned + activations
+
+    def peak_bytes(self) -> int:
+        """Estimated most memory of its own that the process will hold: with the models read, and the largest need."""
+        phases = () if self.trial is None else self.trial.phases
+        training = [self.training_bytes(each.activations) for each in phases if each.activations is not None]
+        return self.held + max([self.pass_bytes(), *training])
 
 
 def preflight(recipe: Recipe, *, output: bool = True) -> Preflight:
@@ -136,12 +147,19 @@ def examine(plan: Plan, problems: Problems | None = None, *, measure: bool = Fal
         with problems.gathered():
             readings[side] = read_lengths(source, plan.data, recipe.max_length, SAMPLE if measure else FEW_TEXTS)
             warnings += reading_warnings(side, name, source, readings[side], recipe.max_length)
+    held = _held()
     trial = None
     if len(readings) == len(sides):
         rows = min(recipe.batch_size, MOST_ROWS) if measure else FEW_ROWS
-        trial = problems.attempt(make_trial, plan, begun, rows, problems, measure=measure)
-    return Preflight(recipe, plan, begun, readings, trial, tuple(problems.found),
+        trial = problems.attempt(make_trial, plan, begun, rows, problems, readings, measure=measure)
+    return Preflight(recipe, plan, begun, readings, trial, held, tuple(problems.found),
                      (*warnings, *task_warnings(plan)))
+
+
+def _held() -> int:
+    """Memory of this process; pages of files, which the system takes back when it needs them, do not count."""
+    found = psutil.Process().memory_info()
+    return int(found.rss - getattr(found, "shared", 0))  # where nothing is said of them, they count
 
 
 def tokenizer_kind(source: LayerSource) -> str:

@@ -114,7 +114,7 @@ def _column_name(plan: Plan, value: Any) -> str:
     """The name of the column that a raw label means; of text with several labels the text itself."""
     space = plan.data.space
     try:
-        encoded = space.encode(match(value, space.labels))
+        encoded = space.encode(match(value, space.places))
     except ValueError:
         return str(value)
     if isinstance(encoded, int):
@@ -147,13 +147,16 @@ def _layers(trial: Trial) -> str:
 
 def _costs(found: Preflight, trial: Trial) -> str:
     kept, needed = found.cache_bytes()
-    rows = [["teacher pass, once", _time(found.pass_seconds()), megabytes(4 * found.begun.teacher.num_parameters)
-             if found.begun else "", f"{megabytes(kept)} kept, {megabytes(needed)} while it is made"]]
+    rows = [["libraries, data and models", "", megabytes(found.held), ""],
+            ["teacher pass, once", _time(found.pass_seconds()), f"+ {megabytes(found.pass_bytes())}",
+             f"{megabytes(kept)} kept, {megabytes(needed)} while it is made"]]
     for each in trial.phases:
         if each.seconds is not None and each.activations is not None:
             rows.append([f"training: {each.phase.name}", _time(each.steps * each.seconds),
-                         megabytes(found.training_bytes(each.activations)), ""])
-    title = "costs (estimated from one batch on this CPU; fine-tuning of a teacher and evaluation come on top)"
+                         f"+ {megabytes(found.training_bytes(each.activations))}", ""])
+    rows.append(["at most", "", megabytes(found.peak_bytes()), ""])
+    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher, fitting of pseudo heads and "
+             "evaluation come on top)")
     return text_table(title, ["what", "time", "memory", "disk"], rows, (1, 2))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,17 @@ from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.live import LiveTeacher, refuse_other_tokens, runs_live
 from ukd_core.run.phases import Training, needs_states, phase_batch, phase_steps, usable_phases
 from ukd_core.run.plan import Plan, method_of
+from ukd_core.run.preflight.costs import pass_pace
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.rows import TokenizedRows
+from ukd_core.run.vocabulary import trim_vocabulary
 
 if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource, LayerStates
     from ukd_core.method import Phase
     from ukd_core.run.preflight.begin import Begun
+    from ukd_core.run.preflight.reading import Reading
     from ukd_core.run.trainer import DistillationModel
 
 SEVERAL = 1e-3
@@ -55,6 +58,14 @@ class LayerMap:
         return "; ".join(parts)
 
 
+class Batch(NamedTuple):
+    """Size of a batch."""
+
+    rows: int
+    length: int
+    """Tokens of the longest row."""
+
+
 @dataclass(frozen=True)
 class PhaseTrial:
     """What one batch showed of a phase."""
@@ -63,9 +74,18 @@ class PhaseTrial:
     steps: int
     maps: tuple[LayerMap, ...]
     seconds: float | None = None
-    """Of one training step of a whole batch; None where no step was made."""
+    """Of one training step of a whole batch of typical rows; None where no step was made."""
     activations: int | None = None
-    """Bytes kept for the backward pass of a whole batch."""
+    """Bytes kept for the backward pass of a whole batch of the longest rows."""
+    tried: Batch | None = None
+    """The batch that both were measured on."""
+
+    def of_a(self, whole: Batch) -> PhaseTrial:
+        """The same for a whole batch: as many steps of its rows, room for its longest one."""
+        if self.tried is None or self.seconds is None or self.activations is None:
+            return self
+        rows, longer = whole.rows / self.tried.rows, max(1.0, whole.length / self.tried.length)
+        return replace(self, seconds=self.seconds * rows, activations=round(self.activations * rows * longer))
 
 
 @dataclass(frozen=True)
@@ -73,11 +93,14 @@ class Trial:
     """What the batch showed."""
 
     phases: tuple[PhaseTrial, ...]
-    tokens_per_second: float
-    """Of the teacher, padding not counted."""
+    learned: int = 0
+    """Weights of the student that are trained."""
+    tokens_per_second: float | None = None
+    """Of the teacher, padding not counted; None where nothing is measured."""
 
 
-def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, *, measure: bool) -> Trial:
+def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, readings: Mapping[str, Reading], *,
+               measure: bool) -> Trial:
     """Ask the teacher about a few rows, then run every phase on them.
 
     Args:
@@ -85,32 +108,47 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, *, measu
         begun: Its models; with `measure` the student is changed, else nothing is.
         rows: Most rows of a batch.
         problems: Gets whatever does not fit; the other phases are tried all the same.
-        measure: Make two training steps in each phase, to measure the second; else only a forward pass.
+        readings: By side, teacher and student.
+        measure: Time batches of the teacher, and the second of two training steps in each phase; else one forward
+            pass of each.
     """
-    data = _few(plan.data, rows)
+    grouped = measure and plan.recipe.group_by_length
+    data = _few(plan.data, rows, readings["student"].typical() if grouped else None)
+    pace = pass_pace(begun.teacher, readings["teacher"], plan.data, plan.recipe.max_length) if measure else None
     read = {name: _tokenized(begun.student, data, name, plan.recipe.max_length) for name in data.splits}
     with tempfile.TemporaryDirectory(prefix="ukd-preflight-") as name, writing(Path(name)):
-        answers, pace = _answers(plan, begun, data, Path(name))
+        answers = _answers(plan, begun, data, Path(name))
         live = problems.attempt(_live, plan, begun, data, read["train"])
         if live is None and runs_live(plan.phases, plan.registry):
-            return Trial((), pace)
+            return Trial((), tokens_per_second=pace)
         training = Training(begun.student, data, read, answers, plan.recipe, plan.registry, Path(name),
                             Processes(plan.recipe.device), Reporter(quiet=True), live)
         phases = usable_phases(plan.phases, plan.registry, plan.data)
         steps = phase_steps(plan.recipe, len(plan.data.splits["train"]), phases)
-        tried = [problems.attempt(_tried, training, phase, count, rows, measure=measure)
-                 for phase, count in zip(phases, steps, strict=True)]
-    return Trial(tuple(each for each in tried if each is not None), pace)
+        with _trimmed(training, readings["student"]) if measure else nullcontext(training) as trained:
+            learned = sum(weight.numel() for weight in begun.student.model.parameters() if weight.requires_grad)
+            tried = [problems.attempt(_tried, trained, phase, count, rows, measure=measure)
+                     for phase, count in zip(phases, steps, strict=True)]
+    whole = Batch(min(plan.recipe.batch_size, len(plan.data.splits["train"])),
+                  int(readings["student"].tokens.lengths().max()) if grouped else 0)
+    return Trial(tuple(each.of_a(whole) for each in tried if each is not None), learned, pace)
 
 
-def _few(data: TaskData, rows: int) -> TaskData:
-    """A few training and validation rows, labelled ones and others where there are both."""
+def _few(data: TaskData, rows: int, first: Tensor | None) -> TaskData:
+    """A few training and validation rows, labelled ones and others where there are both.
+
+    Args:
+        data: All of it.
+        rows: Most rows of a split.
+        first: Training rows in the order in which they are taken, shape (rows,); None for random ones.
+    """
     splits = [name for name in ("train", "validation") if name in data.splits]
-    return data.only({name: _mixed(data.labelled(name), rows) for name in splits})
+    return data.only({name: _mixed(data.labelled(name), rows, first if name == "train" else None) for name in splits})
 
 
-def _mixed(labelled: Tensor, rows: int) -> Tensor:
-    order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
+def _mixed(labelled: Tensor, rows: int, order: Tensor | None) -> Tensor:
+    if order is None:
+        order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
     with_label, without = order[labelled[order]], order[~labelled[order]]
     half = max(rows - len(without), -(-rows // 2))
     taken = torch.cat([with_label[:half], without[: rows - min(half, len(with_label))]])
@@ -130,48 +168,59 @@ def _live(plan: Plan, begun: Begun, data: TaskData, own: TokenizedRows) -> LiveT
     return LiveTeacher(begun.beside, given)
 
 
-def _answers(plan: Plan, begun: Begun, data: TaskData, folder: Path) -> tuple[TeacherAnswers, float]:
-    """Answers to the few rows as the cache would hold them, with heads that were not fitted; the teacher's tokens/s."""
+def _answers(plan: Plan, begun: Begun, data: TaskData, folder: Path) -> TeacherAnswers:
+    """Answers to the few rows as the cache would hold them, with heads that were not fitted."""
     folder = folder / fingerprint({"trial": 1})
     folder.mkdir()
-    names, tokens, seconds = [], 0, 0.0
+    names = []
     for split in data.splits:
-        start = time.perf_counter()
-        states, read = _shown(begun.teacher, data, split, plan.recipe.max_length)
-        seconds, tokens = seconds + time.perf_counter() - start, tokens + read
+        states = _shown(begun.teacher, data, split, plan.recipe.max_length)
         parts = {split: _scores(plan, begun, states, data, split)}
         if split == "train" and needs_states(plan.phases, plan.registry):
-            beside, _ = _shown(begun.beside, data, split, plan.recipe.max_length) if begun.assistants else (states, 0)
+            beside = _shown(begun.beside, data, split, plan.recipe.max_length) if begun.assistants else states
             parts |= {f"train.layer{layer}": pooled for layer, pooled in enumerate(beside.pooled)}
         for name, part in parts.items():
             new_array(folder, name, tuple(part.shape), "float32")[:] = part.numpy()
             names.append(name)
     seal(folder, {"trial": 1}, {}, names)
-    return TeacherAnswers(Entry.open(folder), 0, {}), tokens / seconds
+    return TeacherAnswers(Entry.open(folder), 0, {})
 
 
-def _shown(source: LayerSource, data: TaskData, split: str, max_length: int) -> tuple[LayerStates, int]:
+def _shown(source: LayerSource, data: TaskData, split: str, max_length: int) -> LayerStates:
     rows = _tokenized(source, data, split, max_length)
     training = source.training
     source.eval()
     with torch.inference_mode():
-        states = source(rows.batch(torch.arange(len(rows))))
+        states: LayerStates = source(rows.batch(torch.arange(len(rows))))
     source.train(training)
-    return states, int(rows.lengths().sum())
+    return states
 
 
 def _scores(plan: Plan, begun: Begun, states: LayerStates, data: TaskData, split: str) -> Tensor:
     """Scores (rows, layers + 1, C) of whoever teaches the student, by random heads."""
     length = plan.recipe.max_length
     if begun.assistants and plan.recipe.assistant_use == "ensemble":
-        own = [_shown(source, data, split, length)[0].logits.float() for _, source in begun.assistants]
+        own = [_shown(source, data, split, length).logits.float() for _, source in begun.assistants]
         return torch.stack([*own, torch.stack(own).mean(dim=0)], dim=1)
     if begun.assistants:
-        states, _ = _shown(begun.beside, data, split, length)
+        states = _shown(begun.beside, data, split, length)
     kind = plan.registry.pseudo_heads.lookup(plan.recipe.pseudo_head)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         scores = [kind(pooled.shape[1], data.space.size)(pooled.float()) for pooled in states.pooled]
     return torch.stack([*scores, states.logits.float()], dim=1)
+
+
+@contextmanager
+def _trimmed(training: Training, reading: Reading) -> Iterator[Training]:
+    """As the run trains it: without the embedding rows that no text reads; those of the sample stand for all."""
+    if not training.recipe.trim_vocabulary:
+        yield training
+        return
+    sample = {"sample": TokenizedRows(reading.tokens, training.source)}
+    rows, trimmed = trim_vocabulary(training.source, {**training.rows, **sample})
+    yield replace(training, rows=rows)
+    if trimmed is not None:
+        trimmed.restore()
 
 
 def _tried(training: Training, phase: Phase, steps: int, rows: int, *, measure: bool) -> PhaseTrial:
@@ -185,8 +234,8 @@ def _tried(training: Training, phase: Phase, steps: int, rows: int, *, measure: 
             return PhaseTrial(phase, steps, tuple(maps))
         model.train()
         seconds, kept = _measured(model, batch)
-    whole = training.recipe.batch_size / len(batch["labels"])
-    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // 2]), seconds * whole, round(kept * whole))
+    own = Batch(*batch["input_ids"].shape)
+    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // 2]), seconds, kept, own)
 
 
 def _measured(model: DistillationModel, batch: Mapping[str, Any]) -> tuple[float, int]:

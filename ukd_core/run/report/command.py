@@ -20,7 +20,9 @@ def distill_command(recipe: Recipe, folder: str) -> str:
     """
     output = ("--output", f"{folder.rstrip('/')}-again")
     if recipe.phases is not None:
-        return _joined(["ukd distill", ("--recipe", f"{folder.rstrip('/')}/recipe.yaml"), output])
+        named = recipe.code_options()
+        return _joined(["ukd distill", ("--recipe", f"{folder.rstrip('/')}/recipe.yaml"),
+                        *zip(named[::2], named[1::2], strict=True), output])
     return _joined(["ukd distill", *_options(recipe.written(), without=("output",)), output])
 
 

@@ -10,11 +10,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ukd_core.errors import InputError
 from ukd_core.plugins import load_registry
-from ukd_core.run.compare.grid import BASELINE, NOTE, Cell, Grid
+from ukd_core.run.compare.grid import BASELINE, NOTE, Cell, Grid, read_note
 from ukd_core.run.compare.speeds import read_speeds
 from ukd_core.run.compare.summary import HEADER, RIVAL, MethodRow, Summary, summary_of
 from ukd_core.run.output import finished_metrics
@@ -26,6 +24,8 @@ from ukd_core.run.report.svg import GLYPHS, SERIES
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from ukd_core.plugins import Registry
 
 RUNS = "runs.csv"
 
@@ -46,15 +46,14 @@ def is_comparison(folder: Path) -> bool:
     return (folder / NOTE).is_file()
 
 
-def comparison_page(folder: Path) -> str:
-    """The page of a comparison whose runs are all done, as HTML.
+def comparison_page(folder: Path, registry: Registry | None = None) -> str:
+    """The page of a comparison whose runs are all done, as HTML; plug-ins that its recipe names are not loaded.
 
     Raises:
         InputError: it is not finished.
     """
     grid, done = read_comparison(folder)
-    recipe = grid.recipe(next(iter(grid)))
-    summary = summary_of(grid, done, load_registry(recipe.plugins, recipe.plugin_folder))
+    summary = summary_of(grid, done, registry or load_registry())
     speeds = read_speeds(folder)
     first = next(iter(done.values()))
     settings = {key: value for key, value in grid.settings.items() if key not in ("method", "seed", "student")}
@@ -80,8 +79,7 @@ def read_comparison(folder: Path) -> tuple[Grid, dict[Cell, Mapping[str, Any]]]:
                          "Start the same ukd compare again to go on.")
     with path.open(newline="", encoding="utf-8") as file:
         listed = [Cell(row["student"], row["method"], int(row["seed"])) for row in csv.DictReader(file)]
-    settings = yaml.safe_load((folder / NOTE).read_text(encoding="utf-8"))
-    grid = Grid.make(settings, list(dict.fromkeys(cell.student for cell in listed)),
+    grid = Grid.make(read_note(folder), list(dict.fromkeys(cell.student for cell in listed)),
                      list(dict.fromkeys(cell.method for cell in listed)), 1 + max(cell.seed for cell in listed), folder)
     done: dict[Cell, Mapping[str, Any]] = {}
     for cell in grid:

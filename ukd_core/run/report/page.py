@@ -11,7 +11,6 @@ import yaml
 from markupsafe import Markup
 
 from ukd_core.errors import UKDError
-from ukd_core.plugins import load_registry
 from ukd_core.run.combination import find_method
 from ukd_core.run.report import figures, rows, tables
 from ukd_core.run.report.command import distill_command
@@ -23,6 +22,7 @@ from ukd_core.run.verdict.stored import StoredRun
 
 if TYPE_CHECKING:
     from ukd_core.method import Phase
+    from ukd_core.plugins import Registry
 
 MOST_CLASSES = 20
 """A task with more has its commonest confusions listed, and only so many classes in the mixtures by class."""
@@ -49,13 +49,14 @@ class Layers:
     rows: int
 
 
-def run_page(folder: Path) -> str:
-    """The page of a finished run, as HTML.
+def run_page(folder: Path, registry: Registry | None = None) -> str:
+    """The page of a finished run, as HTML; `registry` as `StoredRun.read` takes it.
 
     Raises:
         InputError: the folder holds no finished run.
     """
-    run, verdict, history = StoredRun.read(folder), verdict_of(folder), History.read(folder)
+    run = StoredRun.read(folder, registry)
+    verdict, history = verdict_of(folder, run.registry), History.read(folder)
     split = verdict.split
     answered = {} if split is None else _answered(run, split)
     return render("run.html", run=run, metrics=run.metrics, verdict=verdict, front=_front(verdict),
@@ -161,7 +162,6 @@ def _phases(run: StoredRun) -> Sequence[Phase]:
     if run.recipe.phases:
         return run.recipe.phases
     try:
-        registry = load_registry(run.recipe.plugins, run.recipe.plugin_folder)
-        return find_method(run.recipe.method, registry).phases
+        return find_method(run.recipe.method, run.registry).phases
     except UKDError:
         return ()

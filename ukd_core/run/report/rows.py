@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from ukd_core.errors import UKDError
 from ukd_core.run.data import TaskData, encode_data, read_data
-from ukd_core.run.embedded import cache_folder
+from ukd_core.run.output import cache_of_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,11 +120,10 @@ def read_again(recipe: Recipe, space: OutputSpace, rows: Mapping[str, int]) -> T
         space: With the labels of the run.
         rows: By split.
     """
-    where = Path(recipe.cache).expanduser() if recipe.cache else cache_folder()
     raw = read_data(recipe.data, text_columns=recipe.text_columns, label_column=recipe.label_column,
                     max_train_rows=recipe.max_train_rows, max_eval_rows=recipe.max_eval_rows,
                     max_labels=recipe.max_labels, validation_fraction=recipe.validation_fraction,
-                    seed=recipe.data_seed, cache=where)
+                    seed=recipe.data_seed, cache=cache_of_run(recipe))
     data = encode_data(raw, type(space), label_names=recipe.label_names, teacher_labels=space.labels)
     return data if {name: len(split) for name, split in data.splits.items()} == dict(rows) else None
 

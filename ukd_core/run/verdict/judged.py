@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from ukd_core.formats import VERDICT
 from ukd_core.run.compare.bootstrap import Interval
 from ukd_core.run.speed import Speed
 
-VERDICT_FORMAT = 1
 Role = Literal["teacher", "student", "baseline", "alternative"]
 Outcome = Literal["helped", "did not help", "hurt", "cannot tell"]
 """Of distillation, against the same student trained on labels alone: the 95 % interval of the difference is above 0,
@@ -99,12 +99,13 @@ class Verdict:
 
     def written(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"format": VERDICT_FORMAT, **dataclasses.asdict(self)}
+        return VERDICT.mark(dataclasses.asdict(self))
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
-        """From what `written` gave."""
-        own = {key: value for key, value in values.items() if key != "format"}
+        """From what `written` gave; an `InputError` where another version wrote it."""
+        VERDICT.check("verdict", values)
+        own = {key: value for key, value in values.items() if key != VERDICT.key}
         return cls(**{**own, "difference": interval_of(own["difference"]), "sentences": tuple(own["sentences"]),
                       "models": tuple(model_of(model) for model in own["models"])})
 

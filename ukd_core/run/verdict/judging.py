@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ukd_core import formats
+from ukd_core.errors import InputError
 from ukd_core.run.baseline import FOLDER, METHOD
 from ukd_core.run.compare.bootstrap import Interval
 from ukd_core.run.files import write_text
@@ -22,17 +24,23 @@ from ukd_core.run.verdict.words import sentences
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ukd_core.plugins import Registry
+
 ALTERNATIVES = "alternatives.json"
 """File within a run folder: what a user would pick instead, as `ukd_core.run.alternatives` found it."""
 
 
-def verdict_of(folder: str | Path) -> Verdict:
+def verdict_of(folder: str | Path, registry: Registry | None = None) -> Verdict:
     """Judge the run in a folder, by what it, its ``baseline/`` and its ``alternatives.json`` hold; writes nothing.
+
+    Args:
+        folder: As `ukd distill` left it.
+        registry: Output spaces; None for those that are installed. What its recipe names is not loaded.
 
     Raises:
         InputError: it holds no finished run.
     """
-    run = StoredRun.read(folder)
+    run = StoredRun.read(folder, registry)
     models = _compared(list(_models(run)))
     split = run.split
     over = next((model.over for model in models if model.role == "baseline"), None)
@@ -43,9 +51,9 @@ def verdict_of(folder: str | Path) -> Verdict:
     return dataclasses.replace(verdict, sentences=tuple(sentences(verdict)))
 
 
-def write_verdict(folder: str | Path) -> Verdict:
+def write_verdict(folder: str | Path, registry: Registry | None = None) -> Verdict:
     """Judge a run and write ``verdict.json`` into its folder; raises as `verdict_of` does."""
-    verdict = verdict_of(folder)
+    verdict = verdict_of(folder, registry)
     write_text(Path(folder) / "verdict.json", json.dumps(verdict.written(), indent=2) + "\n")
     return verdict
 
@@ -67,10 +75,26 @@ def _models(run: StoredRun) -> Iterator[Model]:
                       speed_cuda=speed_of(run.metrics.get("speed_cuda", {}).get(role)))
         yield model if split is None else _scored(run, split, model, run.answers[f"{split}.{role}"])
     if run.metrics["method"] != METHOD and is_finished(run.folder / FOLDER):
-        yield from _baseline(run, StoredRun.read(run.folder / FOLDER))
-    kept = run.folder / ALTERNATIVES
-    if kept.is_file():
-        yield from map(model_of, json.loads(kept.read_text(encoding="utf-8"))["models"])
+        yield from _baseline(run, StoredRun.read(run.folder / FOLDER, run.registry))
+    yield from map(model_of, read_alternatives(run.folder))
+
+
+def read_alternatives(folder: Path) -> list[dict[str, Any]]:
+    """What was tried beside the student of a run, as plain values; none where nothing was.
+
+    Raises:
+        InputError: the file is damaged, or of another version.
+    """
+    path, where = folder / ALTERNATIVES, f"run '{folder}'"
+    if not path.exists():
+        return []
+    found = formats.ALTERNATIVES.read(path, where).get("models")
+    known = {field.name for field in dataclasses.fields(Model)}
+    if not isinstance(found, list) or not all(isinstance(each, dict) and {"role", "name"} <= set(each) <= known
+                                              for each in found):
+        raise InputError(where, f"expected a list of models in {ALTERNATIVES}, got something else",
+                         formats.ALTERNATIVES.remedy)
+    return found
 
 
 def _baseline(run: StoredRun, other: StoredRun) -> Iterator[Model]:
