@@ -54,13 +54,19 @@ def one_line(run: Fork) -> bool:
     return len(lines) == 1 and "Traceback" not in run.errors and "Exception ignored" not in run.errors
 
 
+def ended_well(run: Fork) -> None:
+    """See that a run which nothing disturbs ends as it should."""
+    if run.wait():
+        raise SystemExit(run.errors)
+
+
 def stops(forks: Forks, folder: Path, runs: int, seed: int) -> list[str]:
     """Stop runs at random moments, again and again until each ends by itself; what was wrong."""
     command, draw = small_run(folder), random.Random(seed)
     for name in ("first", "whole"):  # what a first run imports is no part of the time of the others
         start = time.perf_counter()
         whole = forks.start(*command, "--cache", folder / f"{name}-cache", "--output", folder / name, before=SHARDS)
-        assert whole.wait() == 0, whole.errors
+        ended_well(whole)
     span, wrong, ended = time.perf_counter() - start, [], Counter[int]()
     for number in range(runs):
         place = folder / str(number)
@@ -91,7 +97,7 @@ def disks(forks: Forks, folder: Path) -> list[str]:
     command, wrong, place = small_run(folder), [], folder / "disk"
     place.mkdir()
     whole = forks.start(*command, "--cache", folder / "cache", "--output", folder / "whole")
-    assert whole.wait() == 0, whole.errors
+    ended_well(whole)
     for which in ("output", "cache"):
         for size in range(8, 2_000, 8):
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(place)], check=True)

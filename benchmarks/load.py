@@ -104,7 +104,8 @@ def estimated(folder: Path, options: Options) -> dict[str, float]:
     from ukd_core.run.preflight import preflight
     found = preflight(recipe_of(folder, options))
     found.tell()
-    assert found.trial is not None
+    if found.trial is None:
+        raise SystemExit("expected a plan that was tried, got none")
     kept, needed = found.cache_bytes()
     return {"teacher pass, s": found.pass_seconds(),
             "training, s": sum(each.steps * (each.seconds or 0.0) for each in found.trial.phases),

@@ -156,7 +156,7 @@ class BagOptions(WordOptions):
     """Options of the adapter `bag`."""
 
     ngrams: int = Field(1, ge=1, le=5, description="Most words of an n-gram; longer ones than 1 are hashed")
-    buckets: int = Field(100_000, ge=1, description="Rows of the table of n-grams")
+    buckets: int = Field(100_000, ge=1, le=100_000_000, description="Rows of the table of n-grams")
 
 
 @final

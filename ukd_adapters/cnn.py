@@ -102,7 +102,7 @@ class CNNForSequenceClassification(WordModel):
 class CNNOptions(WordOptions):
     """Options of the adapter `cnn`."""
 
-    kernel: int = Field(3, ge=1, description="Tokens that a convolution sees, an odd number")
+    kernel: int = Field(3, ge=1, le=1023, description="Tokens that a convolution sees, an odd number")
 
     @field_validator("kernel")
     @classmethod

@@ -33,13 +33,17 @@ POSITIONS = 512
 class EncoderOptions(ukd_core.Options):
     """Options of every Transformer encoder; None takes the default said in the description."""
 
-    layers: int | None = Field(None, ge=1, description="Layers: 4 when fresh, half of the teacher's for teacher-lower, "
-                                                       "all when loaded (fewer keeps the lower ones)")
-    hidden: int | None = Field(None, ge=2, description="Width; 256 when fresh")
-    heads: int | None = Field(None, ge=1, description="Attention heads, a divisor of hidden; about hidden / 64")
-    intermediate: int | None = Field(None, ge=1, description="Width inside the feed-forward part; 4 times hidden")
-    vocab_size: int = Field(8000, ge=300, description="Most tokens of a tokenizer trained on the task's texts; setting "
-                                                      "it trains one even where the teacher's could be used")
+    layers: int | None = Field(None, ge=1, le=1000,
+                               description="Layers: 4 when fresh, half of the teacher's for teacher-lower, all when "
+                                           "loaded (fewer keeps the lower ones)")
+    hidden: int | None = Field(None, ge=2, le=65_536, description="Width; 256 when fresh")
+    heads: int | None = Field(None, ge=1, le=65_536,
+                              description="Attention heads, a divisor of hidden; about hidden / 64")
+    intermediate: int | None = Field(None, ge=1, le=1_000_000,
+                                     description="Width inside the feed-forward part; 4 times hidden")
+    vocab_size: int = Field(8000, ge=300, le=10_000_000,
+                            description="Most tokens of a tokenizer trained on the task's texts; setting it "
+                                        "trains one even where the teacher's could be used")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Dropout of states and attention maps")
     init: Literal["random", "teacher-lower"] = Field("random", description="teacher-lower copies the teacher's "
                                                                            "embeddings and lower layers")

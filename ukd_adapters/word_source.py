@@ -29,15 +29,15 @@ class WordOptions(ukd_core.Options):
 
     vocabulary: str = Field("words", description="words (of the training texts), teacher (its tokenizer), or the path "
                                                  "of a text file with one word a line")
-    vocab_size: int = Field(30_000, ge=5, description="Most words, four special tokens included")
+    vocab_size: int = Field(30_000, ge=5, le=10_000_000, description="Most words, four special tokens included")
     min_count: int | None = Field(None, ge=1, description="Drop rarer words; default 2, or 1 below 1,000 texts")
     lowercase: bool = Field(True, description="Lower-case texts")
     embeddings: str = Field("teacher", description="teacher (mean of its pieces; random without a teacher), random, "
                                                    "fasttext (trained on the texts), or a file .bin .vec .txt .pt")
-    embedding_width: int = Field(128, ge=1, description="Width of random and fastText embeddings")
+    embedding_width: int = Field(128, ge=1, le=65_536, description="Width of random and fastText embeddings")
     train_embeddings: bool = Field(True, description="Train the embedding table")
-    layers: int | None = Field(None, ge=1, description="Layers; loaded: keep only this many lower ones")
-    hidden: int = Field(128, ge=1, description="Width of a layer")
+    layers: int | None = Field(None, ge=1, le=1000, description="Layers; loaded: keep only this many lower ones")
+    hidden: int = Field(128, ge=1, le=65_536, description="Width of a layer")
     dropout: float | None = Field(None, ge=0.0, lt=1.0, description="Dropout of embeddings, layers and pooled state")
     pooling: Literal["mean", "max"] | None = Field(None, description="State of a text over its words; default mean")
 

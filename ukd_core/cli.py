@@ -10,7 +10,8 @@ import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
 from ukd_core.commands.stopping import stops_caught
-from ukd_core.errors import UKDError, of_the_machine
+from ukd_core.errors import InputError, UKDError, of_the_machine
+from ukd_core.plain_text import is_plain
 from ukd_core.terminal import visible
 
 # typer brings its own click from 0.20 on and used the public one before; this finds the base class in either.
@@ -66,6 +67,7 @@ def main() -> None:
 def _status() -> int:
     """Run the command; the exit status, 130 for any stop."""
     try:
+        _check_letters(sys.argv[1:])
         status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
             return _complain(STOPPED, INTERRUPTED)
@@ -84,6 +86,12 @@ def _status() -> int:
             raise
         status = _complain(line, 2)
     return status if isinstance(status, int) else 0
+
+
+def _check_letters(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not is_plain(argument):
+            raise InputError(f"argument {argument!r}", "expected text in UTF-8 without NUL", "Rename the file.")
 
 
 def _made_visible(record: logging.LogRecord) -> bool:

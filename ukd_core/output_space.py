@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class OutputSpace(ABC):
     def size(self) -> int:
         """C, the number of scores of a unit."""
         return len(self.labels)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """By the name of a score its place in the last axis of the logits."""
+        return {label: place for place, label in enumerate(self.labels)}
 
     @classmethod
     @abstractmethod

@@ -220,7 +220,7 @@ def _candidates(modules: Sequence[str], folder: str | Path | None, entry_points:
         else:
             yield _Candidate(Origin(module), partial(import_module, module), asked=True)
     if folder is not None:
-        for path in _files(Path(folder).expanduser()):
+        for path in _files(Path(os.path.expanduser(folder))):
             yield _file_candidate(path, asked=False)
 
 
@@ -243,7 +243,7 @@ def _what_is(path: Path) -> str:
 
 
 def _file_candidate(path: Path, *, asked: bool) -> _Candidate:
-    return _Candidate(Origin(path.stem), partial(_import_file, path.expanduser().resolve()), asked)
+    return _Candidate(Origin(path.stem), partial(_import_file, Path(os.path.expanduser(path)).resolve()), asked)
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from ukd_core.errors import InputError
+from ukd_core.plain_text import is_plain
 from ukd_core.yaml_text import read_yaml
 
 LONGEST = 200
@@ -21,6 +22,18 @@ class Options(BaseModel):
     """Base of every options model: unknown keys are refused, values are converted and checked, all is frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what would be taken for something else: yes for 1, text that no file can have."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise ValueError("expected a number")
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not is_plain(text):
+                raise ValueError("expected text in UTF-8 without NUL")
+        return value
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
@@ -52,8 +65,11 @@ def parse_spec(text: str) -> Spec:
         if not equals or not key.strip():
             raise InputError(f"'{shown(text)}'", "expected name:key=value,..., got "
                              f"{shown(item.strip())!r} after the name", "Write each option as key=value.")
+        option = key.strip().replace("-", "_")
+        if option in options:
+            raise InputError(f"'{shown(text)}'", f"option {shown(option)!r} is there twice", "Give each option once.")
         try:
-            options[key.strip().replace("-", "_")] = read_yaml(value)
+            options[option] = read_yaml(value)
         except ValueError as error:
             raise InputError(f"'{shown(text)}'", f"option {key.strip()!r} has an unreadable value {shown(value)!r}"
                              ) from error
@@ -111,6 +127,12 @@ def _first_problem(error: ValidationError, known: list[str]) -> tuple[str, str]:
         return f"option {key!r} is missing", ""
     expected = problem["msg"].removeprefix("Value error, ").rstrip(".")
     return f"option {key!r} has a wrong value: {expected}, got {shown(repr(problem['input']))}", ""
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types in an annotation, at any depth."""
+    parts = get_args(annotation)
+    return {annotation} if not parts else {kind for part in parts for kind in _kinds(part)}
 
 
 def _split_outside_brackets(text: str) -> list[str]:

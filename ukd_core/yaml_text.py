@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -18,7 +19,7 @@ TOO_MANY = f"more than {MOST_VALUES:,} values (anchors count as often as they ar
 
 
 class _Loader(yaml.SafeLoader):
-    """Stops where there are too many values, instead of reading on for a minute."""
+    """Stops where there are too many values, instead of reading on for a minute, and at a key that is there twice."""
 
     count = 0
 
@@ -28,6 +29,14 @@ class _Loader(yaml.SafeLoader):
         if self.count > MOST_VALUES:
             raise ValueError(TOO_MANY)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Called for every mapping; of a key that is there twice one value would be lost without a word."""
+        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for (_, name), count in keys.most_common(1):
+            if count > 1:
+                raise ValueError(f"the key {name!r} is there twice")
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(text: str) -> Any:
@@ -48,7 +57,8 @@ def read_yaml(text: str) -> Any:
         return loader.construct_document(node)
     except RecursionError as error:
         raise ValueError("values nested too deeply") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, LookupError, AttributeError) as error:
+        # The last two, and ValueError, are what PyYAML makes of "!!bool x", "!!timestamp x" and 2026-13-45.
         raise ValueError(" ".join(str(error).split())[:300]) from error
 
 

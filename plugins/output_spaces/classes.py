@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, final
 
@@ -14,6 +14,9 @@ from ..precision import at_least_float32
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_NAMES = 20
+"""Label names that an error tells."""
 
 
 @final
@@ -39,6 +42,9 @@ class ClassesSpace(OutputSpace):
         Whole numbers that fill more than half of 0..max name all of "0".."max", so that a class which the training
         rows happen to lack keeps its index. Other numbers, also as text, are sorted by value, everything else as text.
         """
+        lists = next((value for value in values if isinstance(value, list)), None)
+        if lists is not None:
+            raise ValueError(f"label {lists!r} is a list, where one class is expected")
         return names_of(values)
 
     def encode(self, value: Any) -> int:
@@ -47,7 +53,7 @@ class ClassesSpace(OutputSpace):
         Raises:
             ValueError: neither a name nor an index of `labels`.
         """
-        return index_of(value, self.labels)
+        return index_of(value, self.places)
 
     def is_labelled(self, labels: Tensor) -> Tensor:
         """True where the label is not -100. Shape (units,) to (units,)."""
@@ -100,19 +106,26 @@ def names_of(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(sorted({str(value) for value in distinct}, key=_rank))
 
 
-def index_of(value: Any, labels: Sequence[str]) -> int:
-    """The index of a label in `labels`: by name first, then a whole number as the index itself.
+def index_of(value: Any, places: Mapping[str, int]) -> int:
+    """The index of a label by `OutputSpace.places`: by name first, then a whole number as the index itself.
 
     Raises:
         ValueError: neither a name nor an index.
     """
     whole = int(value) if isinstance(value, bool) else as_whole(value)
     for name in (str(value), str(whole)):
-        if name in labels:
-            return labels.index(name)
-    if whole is not None and 0 <= whole < len(labels):
+        if name in places:
+            return places[name]
+    if whole is not None and 0 <= whole < len(places):
         return whole
-    raise ValueError(f"label {value!r} is none of {list(labels)}")
+    raise ValueError(none_of(value, places))
+
+
+def none_of(value: Any, names: Iterable[str]) -> str:
+    """That a label is none of the names, of which the first are told."""
+    known = list(names)
+    more = f" and {len(known) - MOST_NAMES:,} more" if len(known) > MOST_NAMES else ""
+    return f"label {value!r} is none of {known[:MOST_NAMES]}{more}"
 
 
 def as_whole(value: Any) -> int | None:

@@ -45,8 +45,8 @@ class MultilabelSpace(OutputSpace):
         Raises:
             ValueError: a label outside of `labels`.
         """
-        whole_text = isinstance(value, str) and value in self.labels
-        chosen = {index_of(part, self.labels) for part in ([value] if whole_text else _parts(value))}
+        whole_text = isinstance(value, str) and value in self.places
+        chosen = {index_of(part, self.places) for part in ([value] if whole_text else _parts(value))}
         return [float(index in chosen) for index in range(self.size)]
 
     @property

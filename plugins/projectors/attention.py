@@ -19,7 +19,7 @@ MIN_NORM = 1e-4
 class AttentionOptions(Options):
     """How layers are compared."""
 
-    temperature: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, ge=1e-6, le=1e6)
     """Divides the scores before the softmax over teacher layers; greater is more even."""
     score: Literal["dot", "cosine"] = "dot"
     """Dot product, in which confident layers weigh more, or cosine, in which only the direction counts."""

@@ -22,11 +22,11 @@ TINY = 1e-12
 class EnsembleOptions(Options):
     """How long the weights are searched for."""
 
-    generations: int = Field(default=100, ge=1)
+    generations: int = Field(default=100, ge=1, le=1_000_000)
     """Most generations of the search; it ends before where all candidates are equally good."""
-    population: int = Field(default=10, ge=1)
+    population: int = Field(default=10, ge=1, le=100_000)
     """Candidates for each teacher layer."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the search."""
 
 

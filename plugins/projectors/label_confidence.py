@@ -15,7 +15,7 @@ from .held_out import HeldOutProjector, mean_loss
 class LabelConfidenceOptions(Options):
     """How much better layers are preferred."""
 
-    temperature: float = Field(default=10.0, gt=0.0, allow_inf_nan=False)
+    temperature: float = Field(default=10.0, ge=1e-6, le=1e6)
     """Divides the losses before the softmax over teacher layers; greater is more even."""
 
 

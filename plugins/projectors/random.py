@@ -16,11 +16,11 @@ from ukd_core import Options, Projector, ProjectorSetup
 class RandomOptions(Options):
     """How teacher layers are drawn."""
 
-    draws: int | None = Field(default=None, ge=1)
+    draws: int | None = Field(default=None, ge=1, le=1_000_000)
     """Times that the map is drawn in a phase, after equal parts of its steps; None: in every pass over the rows."""
     ordered: bool = True
     """Deeper student layers get deeper teacher layers; else the drawn layers stand in any order."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the draws."""
 
 

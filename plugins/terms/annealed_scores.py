@@ -17,7 +17,7 @@ from .scores import teacher_scores
 class AnnealedScoresOptions(Options):
     """How the teacher's scores grow, and how near is near enough."""
 
-    temperatures: int = Field(default=7, ge=1)
+    temperatures: int = Field(default=7, ge=1, le=1_000_000)
     """T_max: the phase has so many equal parts, with the temperatures T_max, …, 2, 1."""
     margin: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """m: squared distances below m·φ cost nothing."""

@@ -27,7 +27,7 @@ class HiddenOptions(Options):
 
     projector: str | None = None
     """Who chooses or mixes the teacher's layers, as ``name:key=value``; None: the run's, else ``attention``."""
-    width: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1, le=65_536)
     """Both sides are mapped to this width before they are compared; None: to the teacher's width, where they differ."""
     shared: bool = False
     """Layers of one side and width share one map; else each has its own."""

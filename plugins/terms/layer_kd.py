@@ -18,7 +18,7 @@ from .scores import teacher_scores
 class LayerKDOptions(Options):
     """Which layers are matched, and how."""
 
-    temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    temperature: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Divides both sides' scores in the divergence; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
     """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
@@ -26,7 +26,7 @@ class LayerKDOptions(Options):
     """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
     include_classifier: bool = False
     """Mix all teacher layers and, as one more, the teacher's own classifier."""
-    annealing: int = Field(default=1, ge=1)
+    annealing: int = Field(default=1, ge=1, le=1_000_000)
     """T_max: the teacher's scores grow to their own size while the phase runs, as in `annealed-scores`; 1: they do
     not."""
     matching: Literal["logits", "losses"] = "logits"

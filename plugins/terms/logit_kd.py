@@ -16,7 +16,7 @@ from .scores import teacher_scores
 class LogitKDOptions(Options):
     """What the student's answer is compared with."""
 
-    temperature: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    temperature: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Divides both sides' scores; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
     """A projector over all pseudo heads and the classifier, as ``name:key=value``; None: the classifier alone."""

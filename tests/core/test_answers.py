@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -296,6 +297,7 @@ def test_what_a_killed_process_half_assembled_is_removed(ask, tmp_path: Path):
     half = target.with_name(f".{target.name}.half")
     half.mkdir()
     (half / "train.npy").write_bytes(b"half")
+    os.utime(half, (1.0, 1.0))
     assert ask().entry.folder == target
     assert not half.exists()
 

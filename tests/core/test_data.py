@@ -282,7 +282,8 @@ def test_surplus_fields_are_refused_even_where_warnings_are_not_shown(folder):
 
 def test_bytes_that_are_no_text(folder):
     (folder / "train.csv").write_bytes("text,label\ncafé,x\n".encode("latin-1"))
-    assert refusal(folder).startswith(f"data '{folder}/train.csv': expected a readable csv file, got an error: 'utf-8'")
+    assert refusal(folder) == (f"data '{folder}/train.csv': expected UTF-8 text, got the byte 0xe9 in line 2. "
+                               "Save the file as UTF-8.")
 
 
 def test_a_column_twice(folder):

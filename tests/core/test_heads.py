@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from ukd_core.errors import InputError
 from ukd_core.run.heads import fit_head
 
 
@@ -75,3 +76,13 @@ def test_a_constant_feature_is_harmless(registry, linear):
     space = registry.output_spaces.lookup("classes")(["a", "b"])
     head = fit_head(linear(3, 2), states, lambda scores: space.label_loss(scores, (states[:, 0] > 0).long()), l2=1.0)
     assert torch.isfinite(head(states)).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_states_that_are_not_finite(linear, value: float):
+    states = torch.ones(5, 3)
+    states[2, 1] = value
+    with pytest.raises(InputError) as caught:
+        fit_head(linear(3, 2), states, lambda scores: scores.sum(dim=-1), 1.0)
+    assert str(caught.value) == ("teacher: expected finite hidden states, got nan or inf. Its weights are damaged, or "
+                                 "they overflow in half precision.")

@@ -49,8 +49,8 @@ def refused(ukd: Command, folder: Path, content: str, *texts: str) -> None:
     ("teacher: !!python/object/apply:os.system [touch mark]\n", "could not determine a constructor for the tag"),
     ("teacher: !!python/name:os.system\n", "could not determine a constructor for the tag"),
     ("teacher: !!python/object/new:pathlib.Path [mark]\n", "could not determine a constructor for the tag"),
-    (GOOD + "cache: \"a\\0b\"\n", "option 'cache' has a wrong value: expected text without a zero byte"),
-    (GOOD + "plugins: [\"a\\0b\"]\n", "option 'plugins' has a wrong value: expected text without a zero byte"),
+    (GOOD + "cache: \"a\\0b\"\n", "option 'cache' has a wrong value: expected text in UTF-8 without NUL"),
+    (GOOD + "plugins: [\"a\\0b\"]\n", "option 'plugins' has a wrong value: expected text in UTF-8 without NUL"),
     ("teacher: [" + "x, " * 20_000 + "x]\n", "option 'teacher' has a wrong value: Input should be a valid string"),
 ], ids=["laughs", "merges", "itself", "itself in a mapping", "deep lists", "deep mappings", "deep items", "100 MB",
         "base 60", "digits", "no date", "apply", "name", "new", "zero byte", "zero byte in a list", "long list"])

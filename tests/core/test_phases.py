@@ -45,6 +45,8 @@ def test_shares_are_a_whole(registry: Registry):
     (("logit-kd", "hard-label", "logit-kd"), "logit-kd"),
     ((TermSpec(term="logit-kd", label="kd.soft"),), "kd.soft"),
     (("hard-label", TermSpec(term="logit-kd", label="hard-label")), "hard-label"),
+    ((TermSpec(term="logit-kd", label="keys"),), "keys"),
+    ((TermSpec(term="logit-kd", label="train"),), "train"),
 ])
 def test_terms_of_a_phase_have_names_of_their_own(registry: Registry, terms: tuple[TermSpec | str, ...], wrong: str):
     assert refusal(registry, phase(*terms)) == (

@@ -24,7 +24,8 @@ def check_plugin(context: typer.Context,
                  name: Annotated[str, typer.Argument(help="Anything that is registered, with its options: "
                                                           "name or name:key=value,...")],
                  plugin: Plugins = None, plugin_folder: PluginFolder = None,
-                 examples: Annotated[int, typer.Option(min=1, help="Examples tried for each law.")] = 50) -> None:
+                 examples: Annotated[int, typer.Option(min=1, max=100_000,
+                                                          help="Examples tried for each law.")] = 50) -> None:
     """Try every law of its interface on a plug-in: a line a law. Exit status 1 where one is broken."""
     try:
         from ukd_core.testing import default_cases, run_case

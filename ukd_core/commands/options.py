@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import inspect
 import io
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,7 +128,7 @@ def registry_of(modules: list[str] | None, folder: str | None) -> Registry:
 def cache_of(folder: str | None) -> Path:
     """The folder of an option, or the user's cache folder."""
     from ukd_core.run.embedded import cache_folder
-    return Path(folder).expanduser() if folder else cache_folder()
+    return Path(os.path.expanduser(folder)) if folder else cache_folder()
 
 
 def lines_of(file: str) -> Iterator[list[str]]:

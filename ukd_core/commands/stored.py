@@ -10,6 +10,7 @@ import typer
 from ukd_core.commands.options import Cache, PluginFolder, Plugins, cache_of, lines_of, registry_of
 from ukd_core.commands.said import say
 from ukd_core.errors import InputError
+from ukd_core.plain_text import is_plain
 
 TextColumns = Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.")]
@@ -65,9 +66,10 @@ def bench(models: Annotated[list[str], typer.Argument(help="Run folders, exporte
           data: Annotated[str, typer.Option(help="As for distill.")],
           teacher: Annotated[str | None, typer.Option(help="A model to measure first, which the others are compared "
                                                            "with.")] = None,
-          threads: Annotated[int, typer.Option(min=1, help="Threads of the processor.")] = 1,
-          seconds: Annotated[float, typer.Option(min=0.0, help="Spent on each model and batch size, in each of 5 "
-                                                               "turns.")] = 0.3,
+          threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the processor.")] = 1,
+          seconds: Annotated[float, typer.Option(
+              min=0.0, max=3600.0,
+              help="Spent on each model and batch size, in each of 5 turns.")] = 0.3,
           split: Annotated[str | None, typer.Option(help="train, validation or test.")] = None,
           text_columns: TextColumns = None, label_column: LabelColumn = None,
           plugin: Plugins = None, plugin_folder: PluginFolder = None, cache: Cache = None) -> None:
@@ -87,6 +89,11 @@ def _told(text_columns: str | None, label_column: str | None, **others: Any) -> 
     return {key: value for key, value in told.items() if value is not None}
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a tokenizer can read it: JSON may have half of a surrogate pair."""
+    return isinstance(value, str) and is_plain(value.replace("\0", ""))
+
+
 def _row(file: str, number: int, line: str) -> tuple[str, str | None]:
     """A text and the second one of a pair, from a line of text or, in a .jsonl file, an object."""
     if not file.endswith(".jsonl"):
@@ -98,7 +105,7 @@ def _row(file: str, number: int, line: str) -> tuple[str, str | None]:
     except (ValueError, RecursionError):
         found = None
     names = next((names for names in TEXT_COLUMNS if isinstance(found, dict) and all(
-        isinstance(found.get(name), str) for name in names)), None)
+        _is_text(found.get(name)) for name in names)), None)
     if found is None or names is None:
         raise InputError(f"file '{file}'", f"line {number}: expected a JSON object with a text, got {line[:40]!r}",
                          "Write one object a line with the key text, or two such as text1 and text2.")

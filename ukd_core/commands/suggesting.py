@@ -11,15 +11,17 @@ from ukd_core.commands.said import say
 
 
 def suggest(data: Annotated[str, typer.Option(help="As for distill; labels may be missing.")],
-            latency_ms: Annotated[float, typer.Option(min=0.0, help="Budget that p95 has to keep, milliseconds.")],
+            latency_ms: Annotated[float, typer.Option(min=0.0,
+                                                         help="Budget that p95 has to keep, milliseconds.")],
             teacher: Annotated[str | None, typer.Option(help="Its tokenizer is shared where a student can; it is "
                                                              "measured as well.")] = None,
             students: Annotated[str | None, typer.Option(help="Measure these in place of the default ones: A,B,...")
                                 ] = None,
-            batch: Annotated[int, typer.Option(min=1, help="Texts that are answered at once when latency is "
-                                                           "measured.")] = 1,
-            threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU; default: PyTorch's.")] = None,
-            max_length: Annotated[int, typer.Option(min=3, help="Longest input in tokens.")] = 128,
+            batch: Annotated[int, typer.Option(
+                min=1, max=10_000, help="Texts that are answered at once when latency is measured.")] = 1,
+            threads: Annotated[int | None, typer.Option(min=1, max=1024,
+                                                        help="Of the CPU; default: PyTorch's.")] = None,
+            max_length: Annotated[int, typer.Option(min=3, max=1_000_000, help="Longest input in tokens.")] = 128,
             text_columns: Annotated[str | None, typer.Option(help="Column of the texts, or A,B for pairs.")] = None,
             label_column: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
             plugin: Plugins = None, plugin_folder: PluginFolder = None, cache: Cache = None) -> None:

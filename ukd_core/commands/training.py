@@ -113,8 +113,10 @@ COMPARE_OPTIONS = (
     fixed_option("methods", Annotated[str, typer.Option(help="Methods: A,B,...; also NAME+universal and "
                                                              "NAME@PROJECTOR. none always takes part.")],
                  "logit-kd,universal-kd"),
-    fixed_option("seeds", Annotated[int, typer.Option(min=1, help="Seeds of every method: 0, 1, ...")], 5),
-    fixed_option("jobs", Annotated[int, typer.Option(min=1, help="Runs at a time, each in a process of its own.")], 1),
+    fixed_option("seeds", Annotated[int, typer.Option(min=1, max=1000,
+                                                      help="Seeds of every method: 0, 1, ...")], 5),
+    fixed_option("jobs", Annotated[int, typer.Option(min=1, max=256,
+                                                     help="Runs at a time, each in a process of its own.")], 1),
     fixed_option("output", Annotated[str, typer.Option(help="Folder of the comparison.")]),
     fixed_option("plugin", Plugins, None))
 

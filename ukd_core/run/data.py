@@ -24,6 +24,7 @@ from ukd_core.run.labels import (
     encode_split,
     fewer_labels,
     listed,
+    of_one_kind,
     sample_rows,
     split_validation,
 )
@@ -308,16 +309,9 @@ def _find_label(tables: Mapping[str, datasets.Dataset], chosen: str | None, text
 def _rows(table: datasets.Dataset, split: str, texts: Sequence[str], label: str | None, where: str) -> Rows:
     columns = {key: _need(name, table, split, where) for key, name in zip(("text", "pair"), texts, strict=False)}
     found = None if label is None or split == "unlabelled" else _find(label, table.column_names)
-    labels = [None] * table.num_rows if found is None else _of_one_kind(clean_labels(
+    labels = [None] * table.num_rows if found is None else of_one_kind(clean_labels(
         table[found][:], _class_names(table.features[found]), where=where, split=split))
     return Rows(text_table_of(table, columns, split, where), labels, np.arange(table.num_rows))
-
-
-def _of_one_kind(labels: list[Any]) -> list[Any]:
-    """Where some labels are words, numbers among them are words too."""
-    if not any(isinstance(label, str) for label in labels):
-        return labels
-    return [str(label) if isinstance(label, (int, float)) else label for label in labels]
 
 
 def _class_names(feature: Any) -> tuple[str, ...] | None:

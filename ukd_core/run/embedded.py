@@ -67,9 +67,9 @@ EMBEDDED: Mapping[str, Embedded] = {
 def cache_folder() -> Path:
     """The folder that downloads are kept in: $UKD_CACHE, else ``ukd`` in $XDG_CACHE_HOME, else ``~/.cache/ukd``."""
     if chosen := os.environ.get("UKD_CACHE"):
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "ukd"
+    return (Path(os.path.expanduser(base)) if base else Path.home() / ".cache") / "ukd"
 
 
 def find_embedded(name: str, kind: str | None = None) -> Embedded:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from ukd_core.errors import InputError
 from ukd_core.pseudo_head import PseudoHead
 
 FIT = 1
@@ -32,7 +33,13 @@ def fit_head(head: PseudoHead, states: Tensor, loss: Loss, l2: float, max_iterat
         loss: Loss of each unit from its logits, nats.
         l2: Penalty on all weights but biases.
         max_iterations: Most L-BFGS iterations.
+
+    Raises:
+        InputError: a state is not finite.
     """
+    if not bool(states.isfinite().all()):
+        raise InputError("teacher", "expected finite hidden states, got nan or inf", "Its weights are damaged, or they "
+                         "overflow in half precision.")
     states = states.double()
     mean, deviation = states.mean(dim=0), states.std(dim=0, correction=0).clamp(min=1e-6)
     standard = (states - mean) / deviation

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +48,9 @@ class Rows:
 
 
 _POSITIONAL = re.compile(r"LABEL_\d+")
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_LONG_INTEGER = re.compile(r"-?[0-9]{19,}")
+"""More digits than a number of 64 bits is sure to have: a name, not a number."""
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
@@ -64,8 +67,15 @@ def clean_labels(values: Iterable[Any], names: Sequence[str] | None = None, *, w
         names: Names of a `ClassLabel` column; its integers become names.
         where: The data, as the user named it, for a warning where -1 may have been meant as a class.
         split: The split, likewise.
+
+    Raises:
+        InputError: a label is an object, a list in a list or no text; or some are lists and others are not.
     """
-    labels = _as_numbers([_plain(value) for value in values])
+    try:
+        labels = _as_numbers(of_one_kind([_plain(value) for value in values]))
+    except ValueError as error:
+        raise InputError(where, f"split '{split}' has a label that is not usable: {error}",
+                         "Name another label column.") from error
     present = [label for label in labels if label is not None]
     if all(isinstance(label, int) for label in present) or set(map(str, present)) == {"-1.0"}:
         labels = [None if label == -1 else label for label in labels]
@@ -73,17 +83,47 @@ def clean_labels(values: Iterable[Any], names: Sequence[str] | None = None, *, w
         if names is None and 0 < hidden < len(present):
             logger.warning("%s: %d rows of split '%s' have the label -1 and count as unlabelled; if -1 is a class, "
                            "name it with a word", where, hidden, split)
-    elif all(isinstance(label, float) and label.is_integer() for label in present):
+    elif all(isinstance(label, float) and label.is_integer() and abs(label) < 2**53 for label in present):
         labels = [None if label is None else int(label) for label in labels]
     return labels if names is None else [_named(label, names) for label in labels]
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and math.isnan(value):
+    """A string, a whole number of 64 bits, a float or a list of these; None where missing.
+
+    Raises:
+        ValueError: an object, a list in a list, or bytes that are no text.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, bool):
-        return str(value)
-    return (value.strip() or None) if isinstance(value, str) else value
+    if isinstance(value, (str, bytes)):
+        return (value if isinstance(value, str) else value.decode("utf-8")).strip() or None
+    if isinstance(value, list):
+        items = [_plain(item) for item in value]
+        if any(isinstance(item, list) for item in items):
+            raise ValueError(f"expected words or numbers in a list, got {str(value)[:80]}")
+        return [item for item in items if item is not None]
+    if isinstance(value, dict):
+        raise ValueError(f"expected a word, a number or a list of them, got {str(value)[:80]}")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if (is_number and abs(value) < 2**63) or isinstance(value, float) else str(value)
+
+
+def of_one_kind(labels: list[Any]) -> list[Any]:
+    """Where some labels are words, numbers among them are words too.
+
+    Raises:
+        ValueError: some are lists and others are not.
+    """
+    lists = sum(isinstance(label, list) for label in labels)
+    if lists and lists < sum(label is not None for label in labels):
+        raise ValueError("expected lists in all rows or in none, got both")
+    if lists:
+        words = any(isinstance(item, str) for label in labels if label is not None for item in label)
+        return [[str(item) for item in label] if words and label is not None else label for label in labels]
+    if not any(isinstance(label, str) for label in labels):
+        return labels
+    return [str(label) if isinstance(label, (int, float)) else label for label in labels]
 
 
 def _as_numbers(labels: list[Any]) -> list[Any]:
@@ -91,6 +131,8 @@ def _as_numbers(labels: list[Any]) -> list[Any]:
     if not all(label is None or isinstance(label, str) for label in labels):
         return labels
     numbers = [None if label is None or label.lower() == "nan" else label for label in labels]
+    if any(label is not None and _LONG_INTEGER.fullmatch(label) for label in numbers):
+        return labels
     for pattern, convert in ((_INTEGER, int), (_NUMBER, float)):
         if all(label is None or pattern.fullmatch(label) for label in numbers):
             return [None if label is None else convert(label) for label in numbers]
@@ -192,8 +234,12 @@ def _check_names(names: tuple[str, ...], teacher: Sequence[str] | None, space_ty
                          "Check the label column.")
 
 
-def match(value: Any, names: Sequence[str]) -> Any:
+def match(value: Any, names: Mapping[str, int]) -> Any:
     """The label name that a raw label means, letter case aside; one that is no word, or matches none, is left alone.
+
+    Args:
+        value: The raw label.
+        names: As `OutputSpace.places` has them.
 
     Raises:
         ValueError: a number where all names are numbers, but others.
@@ -202,7 +248,7 @@ def match(value: Any, names: Sequence[str]) -> Any:
         return [match(item, names) for item in value]
     if isinstance(value, int) and str(value) not in names and all(_INTEGER.fullmatch(name) for name in names):
         # Not an index: among the names 1, 2, 3 the number 0 is no class.
-        raise ValueError(f"label {value!r} is none of {list(names)}")
+        raise ValueError(f"label {value!r} is none of [{listed(map(repr, names))}]")
     if not isinstance(value, str) or value in names:
         return value
     close = [name for name in names if name.casefold() == value.casefold()]
@@ -229,7 +275,7 @@ def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: s
     for row, label in enumerate(labels):
         if label is not None:
             try:
-                values.append(space.encode(match(label, space.labels)))
+                values.append(space.encode(match(label, space.places)))
                 rows.append(row)
             except ValueError as error:
                 unknown.setdefault(repr(label), (row, label, error))
@@ -287,14 +333,20 @@ def _shares(sizes: Sequence[int], count: int, spare: int) -> list[int]:
     """Split `count` over strata in proportion to their sizes: at most size - spare each, at least 1 where possible."""
     caps = [size - spare for size in sizes]
     count = min(count, sum(caps))
-    exact = [size * count / sum(sizes) for size in sizes]
+    total = sum(sizes)
+    exact = [size * count / total for size in sizes]
     least = 1 if count >= sum(cap > 0 for cap in caps) else 0
     shares = [min(cap, max(least, math.floor(quota))) for quota, cap in zip(exact, caps, strict=True)]
-    while sum(shares) != count:
-        step = 1 if sum(shares) < count else -1
-        movable = [index for index, share in enumerate(shares) if (share < caps[index] if step > 0 else share > least)]
-        best = max(movable, key=lambda index: step * (exact[index] - shares[index]))
+    step = 1 if sum(shares) < count else -1
+    limits = caps if step > 0 else [least] * len(caps)
+    movable = [(step * (share - exact[index]), index) for index, share in enumerate(shares)
+               if step * (limits[index] - share) > 0]
+    heapq.heapify(movable)
+    for _ in range(abs(count - sum(shares))):
+        _, best = heapq.heappop(movable)
         shares[best] += step
+        if step * (limits[best] - shares[best]) > 0:
+            heapq.heappush(movable, (step * (shares[best] - exact[best]), best))
     return shares
 
 

@@ -80,17 +80,17 @@ def open_output(folder: Path, recipe: Recipe, *, overwrite: bool) -> Path:
     if overwrite and folder.is_dir():
         with written_alone(folder):
             remove(folder)
-    if not (folder / "recipe.yaml").is_file():
+    if folder.is_dir():  # it may be empty and yet not replaceable: a mount point, or the folder that we are in
+        recipe.write(folder / "recipe.yaml")
+    else:
         with whole_folder(folder) as scratch:
             recipe.write(scratch / "recipe.yaml")
-    else:
-        recipe.write(folder / "recipe.yaml")
     return folder
 
 
 def cache_of_run(recipe: Recipe) -> Path:
     """The cache that a finished run used, where that still is one, else the user's: its recipe may be from anybody."""
-    named = Path(recipe.cache).expanduser() if recipe.cache else None
+    named = Path(os.path.expanduser(recipe.cache)) if recipe.cache else None
     kinds = (*KINDS, DATASETS)
     return named if named is not None and any((named / kind).is_dir() for kind in kinds) else cache_folder()
 

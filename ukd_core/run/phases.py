@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_model, save_model
+from torch import nn
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
 from ukd_core.errors import InputError, Problems
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from ukd_core.run.progress import Reporter
     from ukd_core.run.recipe import Recipe
     from ukd_core.run.rows import TokenizedRows
+
+_FOLDER_NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -150,11 +154,7 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
     if not math.isclose(total, 1.0, abs_tol=1e-6):
         raise InputError("phases", f"expected shares that sum to 1, got {total:g}", "Change the share of a phase.")
     for phase in phases:
-        keys = [spec.key for spec in phase.terms]
-        wrong = next((key for key in keys if keys.count(key) > 1 or "." in key), None)
-        if wrong is not None:
-            raise InputError(f"phase '{phase.name}'", f"expected a name without dots for each term, each once, got "
-                                                      f"{wrong!r}", "Give the term a label of its own.")
+        _check_names(phase)
         for spec in phase.terms:
             with problems.gathered():
                 kind = registry.terms.lookup(spec.term)
@@ -162,6 +162,19 @@ def check_phases(phases: Sequence[Phase], recipe: Recipe, registry: Registry) ->
     if recipe.projector is not None:
         problems.attempt(find_projector, recipe.projector, registry)
     problems.tell()
+
+
+def _check_names(phase: Phase) -> None:
+    """A phase names a folder; its terms are entries of the log and of an `nn.ModuleDict`."""
+    if not _FOLDER_NAME.fullmatch(phase.name):
+        raise InputError(f"phase '{phase.name}'", "expected a name of at most 100 letters, digits, blanks and . _ + -",
+                         "It names a folder; choose another.")
+    keys = [spec.key for spec in phase.terms]
+    wrong = next((key for key in keys if keys.count(key) > 1 or not key or "." in key or hasattr(nn.ModuleDict, key)),
+                 None)
+    if wrong is not None:
+        raise InputError(f"phase '{phase.name}'", f"expected a name without dots for each term, each once, got "
+                                                  f"{wrong!r}", "Give the term a label of its own.")
 
 
 def needs_states(phases: Sequence[Phase], registry: Registry) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ def make_plan(recipe: Recipe, registry: Registry | None = None) -> Plan:
         UKDError: the first of all that is wrong; its `others` are the rest.
     """
     registry = registry or load_registry(recipe.plugins, recipe.plugin_folder)
-    cache = usable_cache(Path(recipe.cache).expanduser() if recipe.cache else cache_folder())
+    cache = usable_cache(Path(os.path.expanduser(recipe.cache)) if recipe.cache else cache_folder())
     problems = Problems()
     problems.attempt(_check_device, recipe)
     space_type = problems.attempt(registry.output_spaces.lookup, recipe.output_space)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import errno
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from datasets.utils.extract import Extractor
 from ukd_core.errors import InputError, UKDError
 from ukd_core.run.embedded import cache_folder, embedded_path, find_embedded
 from ukd_core.run.labels import listed
+from ukd_core.run.text_files import check_text_file
 from ukd_core.silence import quiet
 from ukd_core.spec import nearest
 
@@ -36,6 +38,9 @@ _HUB_NAME = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(:(?P<config>[^/:]+))?")
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk, a quota or a limit is full: nothing is wrong with the file."""
 
+NO_ROWS = ("corresponds to no data", "BatchSize must be greater than 0", "No columns to parse")
+"""What the readers say of a file without rows."""
+
 
 def read_tables(source: str, where: str, cache: Path | None) -> dict[str, datasets.Dataset]:
     """Raw tables by split, "train" among them; called once by `read_data`.
@@ -48,7 +53,7 @@ def read_tables(source: str, where: str, cache: Path | None) -> dict[str, datase
     Raises:
         InputError: no such source, or one that cannot be read; in one line.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if source.startswith("embedded:"):
         name = source.removeprefix("embedded:")
         find_embedded(name, "data")
@@ -93,13 +98,24 @@ def _files_of(folder: Path, where: str) -> dict[str, Path]:
     return found
 
 
+def _begins_empty(path: Path) -> bool:
+    """Whether a file begins with a NUL byte, where an archive has a name; a file of such bytes passes for one."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\0"
+
+
 def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
     where = f"data '{path}'"
     kind = FORMATS[path.suffix.lower()]
-    if packed := Extractor.infer_extractor_format(path):  # the library would unpack it, whatever is in it
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(where, "expected a file, got something else", "Put a file of rows there.")
+    packed = Extractor.infer_extractor_format(path)  # the library would unpack it, whatever is in it
+    if packed and not (packed == "tar" and _begins_empty(path)):
         raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got a {packed} archive",
                          "Unpack it.")
     try:
+        if kind != "parquet":
+            check_text_file(path, where, nested=kind == "json")
         options = _csv_options(path, where) if kind == "csv" else {}
         with quiet(), warnings.catch_warnings():
             # pandas would drop the surplus fields of a row with a warning.
@@ -112,7 +128,7 @@ def _read_file(path: Path, split: str, cache: Path | None) -> datasets.Dataset:
         first = _first_cause(error)
         if isinstance(first, OSError) and first.errno in NO_ROOM:
             raise OSError(first.errno, first.strerror, str(_arrow(cache) or "the datasets cache")) from error
-        if "corresponds to no data" in str(error) or path.stat().st_size == 0:
+        if path.stat().st_size == 0 or any(sign in str(first) for sign in NO_ROWS):
             raise InputError(where, f"split '{split}' has no rows", "Remove the file, or put rows into it.") from error
         raise InputError(where, f"expected a readable {path.suffix.lower()[1:]} file, got an error: {_reason(error)}",
                          "Mend the file; fields with commas, tabs or line breaks need quotes." if kind == "csv" else
@@ -125,10 +141,12 @@ def _csv_options(path: Path, where: str) -> dict[str, Any]:
     bare = separator == "\t" and _has_bare_quotes(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file, delimiter=separator, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL), [])
-    twice = [name for index, name in enumerate(header) if name in header[:index]]
+    twice = [name for index, name in enumerate(header) if name and name in header[:index]]
     if twice:
         raise InputError(where, f"the column {twice[0]!r} is there twice", "Give each column a name of its own.")
-    features = datasets.Features({name: datasets.Value("string") for name in header})
+    # A column without a name, as the row numbers of pandas have it, gets the one that the reader gives it.
+    names = [name or f"Unnamed: {index}" for index, name in enumerate(header)]
+    features = datasets.Features({name: datasets.Value("string") for name in names})
     return {"sep": separator, "quoting": csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL, "features": features,
             "index_col": False, "keep_default_na": False}
 

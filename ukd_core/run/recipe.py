@@ -15,17 +15,20 @@ from ukd_core.run.files import write_text
 from ukd_core.spec import Options, read_options, split_specs
 from ukd_core.yaml_text import read_yaml
 
+MOST_EPOCHS = 1e6
+"""More would not end, and the number of steps is kept in 64 bits."""
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 
 
 class Recipe(Options):
     """The keys of a recipe; ``ukd distill`` takes each as an option (``--max-length`` for ``max_length``)."""
 
-    teacher: str = Field(description="Adapter with options (bert:layers=4), folder, hub name, or embedded:minilm")
-    student: str = Field(description="Adapter with options (bilstm:layers=2), folder, or hub name")
-    data: str = Field(description="Folder with train/validation/test files, one file, hub name[:config], "
-                                  "or embedded:reuters-r8")
-    output: str = Field(description="Run folder to write")
+    teacher: str = Field(min_length=1, description="Adapter with options (bert:layers=4), folder, hub name, or "
+                                                   "embedded:minilm")
+    student: str = Field(min_length=1, description="Adapter with options (bilstm:layers=2), folder, or hub name")
+    data: str = Field(min_length=1, description="Folder with train/validation/test files, one file, hub "
+                                                "name[:config], or embedded:reuters-r8")
+    output: str = Field(min_length=1, description="Run folder to write")
     method: str = Field("universal-kd", description="Preset of phases; see: ukd methods")
 
     output_space: str = Field("classes", description="What a score means: classes, multilabel, regression, or a "
@@ -42,12 +45,13 @@ class Recipe(Options):
                                                                "count as unlabelled")
     validation_fraction: float = Field(0.1, ge=0.0, lt=1.0, description="Share of the labelled training rows split off "
                                                                        "where the data has no validation file")
-    max_length: int = Field(128, ge=3, description="Longest input in tokens")
+    max_length: int = Field(128, ge=3, le=1_000_000, description="Longest input in tokens")
 
     teacher_tuning: Literal["auto", "finetune", "probe"] = Field(
         "auto", description="How a teacher becomes a classifier: train all of it, or fit a probe on the frozen "
                             "encoder; auto takes a classifier as it is and fine-tunes anything else")
-    teacher_epochs: float = Field(3.0, gt=0.0, description="Passes over the labelled rows when a teacher is fine-tuned")
+    teacher_epochs: float = Field(3.0, gt=0.0, le=MOST_EPOCHS, description="Passes over the labelled rows when a "
+                                                                              "teacher is fine-tuned")
     teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
     assistants: tuple[str, ...] = Field(
         (), description="Models between teacher and student, as for the student: the teacher teaches the first by "
@@ -59,8 +63,8 @@ class Recipe(Options):
     head_rows: int = Field(20_000, ge=1, description="Fit teacher heads on a random sample of at most this many rows")
     head_l2: float = Field(1.0, ge=0.0, description="L2 penalty of teacher heads on standardised states")
 
-    epochs: float = Field(5.0, gt=0.0, description="Training budget: passes over all training rows")
-    batch_size: int = Field(32, ge=1, description="Rows a training step")
+    epochs: float = Field(5.0, gt=0.0, le=MOST_EPOCHS, description="Training budget: passes over all training rows")
+    batch_size: int = Field(32, ge=1, le=1_000_000, description="Rows a training step")
     learning_rate: float | None = Field(None, gt=0.0, description="Default: what the student's adapter suggests")
     head_learning_rate: float = Field(1e-3, gt=0.0, description="Learning rate of student heads and projectors")
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay, not on biases and norms")
@@ -75,7 +79,7 @@ class Recipe(Options):
                             "for data with rare classes")
     unlabelled_weight: float = Field(1.0, ge=0.0, description="How often a training row without a label is drawn, "
                                                               "against one with a label; the steps stay the same")
-    temperature: float | None = Field(None, gt=0.0, description="Softens teacher and student scores; "
+    temperature: float | None = Field(None, ge=1e-6, le=1e6, description="Softens teacher and student scores; "
                                                                      "default: the method's")
     projector: str | None = Field(None, description="Replaces the method's projector (fixed:strategy=skip)")
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] | None = Field(
@@ -101,14 +105,6 @@ class Recipe(Options):
     @classmethod
     def _split_models(cls, value: Any) -> Any:
         return split_specs(value) if isinstance(value, str) else value
-
-    @field_validator("*")
-    @classmethod
-    def _no_zero_byte(cls, value: Any) -> Any:
-        parts = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(part, str) and "\0" in part for part in parts):
-            raise ValueError("expected text without a zero byte")
-        return value
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Self:

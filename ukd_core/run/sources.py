@@ -79,6 +79,9 @@ def plan_source(text: str, registry: Registry, cache: Path, side: str) -> Source
         raise UnknownNameError(where, "no adapter of this name and no such folder", error.remedy) from error
     options = dict(spec.options)
     location = options.pop("from", None)
+    if location is None and "from" in spec.options:
+        raise InputError(where, "expected a folder or a hub name after from=, got nothing",
+                         "Name one, or leave it out.")
     checked = read_options(kind.Options, options, where)
     if location is None:
         return SourcePlan(text, kind, checked, None)

@@ -34,7 +34,7 @@ def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]],
         table.add_column(visible(name), justify="right" if index in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(visible(str(cell)) for cell in row))
-    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False)
+    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

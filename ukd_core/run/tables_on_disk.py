@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import datasets
@@ -33,8 +34,7 @@ def text_table_of(table: datasets.Dataset, columns: Mapping[str, str], split: st
     Raises:
         InputError: a column of lists or objects.
     """
-    arrow = table.data.table
-    made = {key: pa.chunked_array(list(_texts(arrow[name], name, split, where))) for key, name in columns.items()}
+    made = {key: pa.chunked_array(list(_texts(table, name, split, where))) for key, name in columns.items()}
     return _dataset(pa.table(made))
 
 
@@ -56,23 +56,33 @@ def _dataset(table: pa.Table) -> datasets.Dataset:
     return datasets.Dataset(InMemoryTable(table), fingerprint="texts")
 
 
-def _texts(column: pa.ChunkedArray, name: str, split: str, where: str) -> Iterator[pa.Array]:
+def _texts(table: datasets.Dataset, name: str, split: str, where: str) -> Iterator[pa.Array]:
+    if type(table.features[name]).__name__ == "Json":  # values of several kinds, of which the file on disk has the JSON
+        yield _as_texts(table[name][:], name, 0, split, where)
+        return
     done = 0
-    for chunk in column.chunks:
+    for chunk in table.data.table[name].chunks:
         if pa.types.is_string(chunk.type) or pa.types.is_large_string(chunk.type):
             yield chunk.fill_null("") if chunk.null_count else chunk
         else:
             for start in range(0, len(chunk), ROWS_AT_ONCE):
-                values = chunk.slice(start, ROWS_AT_ONCE).to_pylist()
-                yield pa.array([_as_text(value, name, done + start + place, split, where)
-                                for place, value in enumerate(values)], pa.string())
+                yield _as_texts(chunk.slice(start, ROWS_AT_ONCE).to_pylist(), name, done + start, split, where)
         done += len(chunk)
+
+
+def _as_texts(values: Sequence[Any], column: str, first: int, split: str, where: str) -> pa.Array:
+    return pa.array([_as_text(value, column, first + place, split, where) for place, value in enumerate(values)],
+                    pa.string())
 
 
 def _as_text(value: Any, column: str, row: int, split: str, where: str) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, (list, dict)):
-        raise InputError(where, f"expected text in column {column!r}, got a {type(value).__name__} in row {row} of "
-                                f"split '{split}'", "Name a column of texts with --text-columns.")
+    with suppress(UnicodeDecodeError):
+        if isinstance(value, bytes):
+            return value.decode("utf-8")
+    if isinstance(value, (list, dict, bytes)):
+        kind = "bytes that are no UTF-8" if isinstance(value, bytes) else f"a {type(value).__name__}"
+        raise InputError(where, f"expected text in column {column!r}, got {kind} in row {row} of split '{split}'",
+                         "Name a column of texts with --text-columns.")
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)

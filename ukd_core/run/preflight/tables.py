@@ -114,7 +114,7 @@ def _column_name(plan: Plan, value: Any) -> str:
     """The name of the column that a raw label means; of text with several labels the text itself."""
     space = plan.data.space
     try:
-        encoded = space.encode(match(value, space.labels))
+        encoded = space.encode(match(value, space.places))
     except ValueError:
         return str(value)
     if isinstance(encoded, int):

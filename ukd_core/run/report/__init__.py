@@ -32,6 +32,8 @@ def write_report(folder: str | Path, output: str | Path | None = None, registry:
     target = place / FILE if output is None else Path(output)
     if target.is_dir():
         raise InputError(f"output '{target}'", "expected an HTML file, got a folder", "Name a file in it.")
+    if target.exists() and not target.is_file():  # a device or a pipe would be replaced by the page
+        raise InputError(f"output '{target}'", "expected an HTML file, got something else", "Name another.")
     text = _page(place, registry)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, text)
