@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, Tensor]
 """What a tokenizer gives after padding; every tensor has the shape (units, length)."""
+LETTERS_AT_ONCE = 1 << 20
+"""Of texts that a tokenizer is given together: until it has cut them, it holds hundreds of bytes for each token."""
 SHOWABLE = frozenset({"tokens", "attentions", "embeddings"})
 """What `needs` of `LayerSource.forward` may hold: the fields of `LayerStates` that are given only when asked for."""
 
@@ -202,6 +204,15 @@ class LayerSource(nn.Module, ABC):
         if limit <= special:
             raise InputError("max_length", f"expected more than the {special} special tokens of adapter '{self.name}', "
                                            f"got {limit}", "Raise --max-length.")
+        columns: dict[str, list[list[int]]] = {}
+        letters = [len(text) + len(pair) for text, pair in zip(texts, pairs or [""] * len(texts), strict=True)]
+        for begin, end in turns(letters, LETTERS_AT_ONCE):
+            made = self._tokenized(texts[begin:end], None if pairs is None else pairs[begin:end], limit)
+            for key, rows in made.items():
+                columns.setdefault(key, []).extend(rows)
+        return columns
+
+    def _tokenized(self, texts: Sequence[str], pairs: Sequence[str] | None, limit: int) -> dict[str, list[list[int]]]:
         # A fast tokenizer pairs every piece that it cuts from a first text with every piece of the second: for two long
         # texts and a small limit that takes gigabytes. So pairs are read whole and cut here, by the same rule.
         cut_here = pairs is not None and self.tokenizer.is_fast
@@ -249,6 +260,23 @@ class LayerSource(nn.Module, ABC):
         setattr(self.model.config, MODEL.key, MODEL.version)
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def turns(sizes: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+    """Where parts of some things begin and end, in order; a part has one thing at least, however large.
+
+    Args:
+        sizes: Of each thing.
+        most: Of a part.
+    """
+    begin = held = 0
+    for end, size in enumerate(sizes):
+        if held + size > most and end > begin:
+            yield begin, end
+            begin, held = end, 0
+        held += size
+    if len(sizes):
+        yield begin, len(sizes)
 
 
 def kept_of_pair(sequences: Sequence[int | None], limit: int, side: str) -> list[int]:

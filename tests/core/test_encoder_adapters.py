@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModel, AutoModelForSequenceClassification, pipeline
 from transformers.utils import logging
 from ukd_plugins.output_spaces.classes import ClassesSpace
@@ -16,7 +20,7 @@ from ukd_adapters import (
     RobertaLayerSource,
 )
 from ukd_adapters.text import words_of
-from ukd_core import BuildContext
+from ukd_core import BuildContext, layer_source
 from ukd_core.errors import InputError
 from ukd_core.spec import parse_spec, read_options
 
@@ -150,6 +154,26 @@ def test_pairs_are_cut_as_the_tokenizer_cuts_them(adapter, side):
             cut = source.tokenize([first] * len(texts), texts, max_length=limit)
             expected = source.tokenizer([first] * len(texts), texts, truncation=True, max_length=limit)
             assert cut == {key: expected[key] for key in cut}
+
+
+@pytest.mark.parametrize("pairs", [None, ["rain fell on the market"] * 6])
+def test_texts_that_are_read_a_few_at_a_time_give_the_same_tokens(monkeypatch, pairs):
+    source, texts = make(BertLayerSource), ["", TEXTS[0], TEXTS[1] * 9, "bread", TEXTS[1], ""]
+    whole = source.tokenize(texts, pairs, max_length=12)
+    monkeypatch.setattr(layer_source, "LETTERS_AT_ONCE", 40)
+    assert source.tokenize(texts, pairs, max_length=12) == whole
+    assert [len(rows) for rows in whole.values()] == [6] * len(whole)
+    assert source.tokenize([], max_length=12) == {}
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(1, 20))
+def test_parts_are_whole_and_small(sizes, most):
+    parts = list(layer_source.turns(sizes, most))
+    assert [place for part in parts for place in range(*part)] == list(range(len(sizes)))
+    for begin, end in parts:
+        assert sum(sizes[begin:end]) <= most or end - begin == 1
+    for (begin, _), (_, end) in pairwise(parts):
+        assert sum(sizes[begin:end]) > most  # two neighbours would not have gone together
 
 
 def test_long_pairs_need_memory_for_their_tokens_only():

@@ -17,7 +17,9 @@ from ukd_plugins.plugin import ukd_register_methods
 
 from ukd_core import Recipe, distill
 from ukd_core.errors import InputError, UKDError
+from ukd_core.run import phases as phases_module
 from ukd_core.run import teacher as teacher_module
+from ukd_core.run import trainer as trainer_module
 from ukd_core.run.fingerprint import hash_weights
 from ukd_core.run.progress import Reporter
 
@@ -179,6 +181,32 @@ def test_interrupted_run_resumes_to_the_same_bytes(news: Path, cache: Path, tmp_
     distill(recipe, resume=True, reporter=QUIET)
     weights = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("moment", ["when its checkpoint is written", "when it is logged"])
+def test_a_run_that_was_stopped_after_its_last_step_makes_no_other(news: Path, cache: Path, tmp_path: Path, moment: str,
+                                                                   monkeypatch: pytest.MonkeyPatch):
+    changes = {"method": "logit-kd", "epochs": 1.4}  # the last of 7 steps is not the last of its pass of 5
+    distill(make(news, cache, tmp_path / "whole", **changes), reporter=QUIET)
+    recipe = make(news, cache, tmp_path / "cut", **changes)
+
+    def stop(*args: object, **rest: object) -> None:
+        if moment == "when it is logged" or args[2].global_step == 7:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if moment == "when it is logged":
+            patch.setattr(phases_module, "save_model", stop)
+        else:
+            patch.setattr(trainer_module.JsonLog, "on_save", stop)
+        distill(recipe, reporter=QUIET)
+    distill(recipe, resume=True, reporter=QUIET)
+    folders = [tmp_path / name for name in ("whole", "cut")]
+    weights = [(folder / "student" / "model.safetensors").read_bytes() for folder in folders]
+    assert weights[0] == weights[1]
+    logs = [[json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in folders]
+    steps = [[(line["step"], "loss" in line, "train_runtime" in line) for line in log] for log in logs]
+    assert steps[0] == steps[1]
 
 
 def test_a_half_written_checkpoint_is_passed_over(news: Path, cache: Path, tmp_path: Path,

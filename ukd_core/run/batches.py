@@ -86,10 +86,12 @@ class RowBatches(Sampler[list[int]]):
         processes: Who takes part.
         labelled: Which rows have a label, shape (rows,), bool; None where `unlabelled_weight` is 1.
         unlabelled_weight: How often a row without a label is drawn, against one with a label; see `weighted_pass`.
+        steps: Batches of all passes together; None for no end. A training that goes on from its last step finds no
+            batch left then, where the engine would make one more step.
     """
 
     def __init__(self, lengths: Tensor, batch_size: int, seed: int, *, by_length: bool, processes: Processes,
-                 labelled: Tensor | None = None, unlabelled_weight: float = 1.0) -> None:
+                 labelled: Tensor | None = None, unlabelled_weight: float = 1.0, steps: int | None = None) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
@@ -98,6 +100,7 @@ class RowBatches(Sampler[list[int]]):
         self.epoch = 0
         self.labelled = None if unlabelled_weight == 1.0 else labelled
         self.unlabelled_weight = unlabelled_weight
+        self.steps = steps
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
@@ -118,7 +121,8 @@ class RowBatches(Sampler[list[int]]):
             ordered = [group[torch.argsort(self.lengths[group], stable=True)] for group in groups]
             batches = tuple(batch for group in ordered for batch in torch.split(group, self.batch_size))
             batches = tuple(batches[place] for place in torch.randperm(len(batches), generator=generator).tolist())
-        for batch in batches:
+        left = len(batches) if self.steps is None else max(0, self.steps - self.epoch * len(batches))
+        for batch in batches[:left]:
             # Where there are fewer rows than processes each takes all of them: the mean of their means is the same.
             shared = len(batch) >= self.processes.count
             yield (batch[self.processes.rank:: self.processes.count] if shared else batch).tolist()

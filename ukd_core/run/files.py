@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ukd_core.errors import InputError, of_the_machine
-from ukd_core.run.leftovers import lock, sweep, unlock
+from ukd_core.run.leftovers import locked, sweep, unlock
 
 FULL = 1 << 16
 """Fewer free bytes than this, and a write that failed has failed for want of room."""
@@ -52,8 +52,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     sweep(target)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    handle = lock(scratch)
+    scratch, handle = locked(lambda: tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         with writing(target):
             yield scratch
@@ -73,16 +72,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: readers see the old one or the new one."""
     sweep(path)
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    held = lock(Path(scratch))
+    scratch, handle = locked(lambda: _new_file(path))
     try:
-        with writing(path), os.fdopen(handle, "w", encoding="utf-8") as file:
+        with writing(path), scratch.open("w", encoding="utf-8") as file:
             file.write(text)
-        os.chmod(scratch, 0o644)
+        scratch.chmod(0o644)
         os.replace(scratch, path)
     finally:
-        Path(scratch).unlink(missing_ok=True)
-        unlock(held)
+        scratch.unlink(missing_ok=True)
+        unlock(handle)
+
+
+def _new_file(target: Path) -> str:
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    return name
 
 
 def remove(path: Path) -> None:

@@ -6,14 +6,12 @@ import glob
 import os
 import shutil
 import sys
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 if sys.platform != "win32":
     import fcntl
-
-SECONDS_TO_LOCK = 1.0
-"""Something temporary that is older, and locked by nobody, is a leftover: a live process locks what it makes."""
 
 
 def sweep(target: Path) -> None:
@@ -23,15 +21,34 @@ def sweep(target: Path) -> None:
         target: File or folder; what is made for it first has the name ``.NAME.…`` beside it.
     """
     for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        try:
-            if time.time() - path.stat().st_mtime > SECONDS_TO_LOCK:
-                _remove_unheld(path)
-        except FileNotFoundError:  # its process has finished it
-            continue
+        with suppress(FileNotFoundError):  # its process has finished it
+            _remove_unheld(path)
 
 
-def lock(path: Path) -> int | None:
+def locked(make: Callable[[], str]) -> tuple[Path, int | None]:
+    """Make something temporary that no other process takes for a leftover, however this one ends.
+
+    Args:
+        make: Makes a new file or folder beside the target and gives its path.
+
+    Returns:
+        The path, and what `unlock` takes.
+    """
+    while True:
+        path = Path(make())
+        with suppress(FileNotFoundError):  # swept before it was locked
+            handle = lock(path, wait=True)
+            if path.exists():
+                return path, handle
+            unlock(handle)
+
+
+def lock(path: Path, *, wait: bool = False) -> int | None:
     """Lock a file or folder for this process, which lets go of it however it ends.
+
+    Args:
+        path: The file or folder.
+        wait: For another process that has it.
 
     Returns:
         What `unlock` takes; None where another process has it, or where there are no such locks.
@@ -40,7 +57,7 @@ def lock(path: Path) -> int | None:
         return None
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         return None

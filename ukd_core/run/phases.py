@@ -260,7 +260,7 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
                          processes=training.processes, labelled=training.data.labelled("train")[train.keep],
-                         unlabelled_weight=recipe.unlabelled_weight)
+                         unlabelled_weight=recipe.unlabelled_weight, steps=steps)
     title = f"{training.source.name}: {phase.name}"
     with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
         trainer = DistillationTrainer(

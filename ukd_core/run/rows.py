@@ -18,6 +18,7 @@ from ukd_core.formats import TOKENS
 from ukd_core.ragged import Ragged, starts_of
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import fingerprint, tokenizer_facts
+from ukd_core.run.leftovers import sweep
 
 if TYPE_CHECKING:
     import datasets
@@ -97,7 +98,9 @@ def tokenize_data(source: LayerSource, data: TaskData, max_length: int, cache: P
 def _kept(source: LayerSource, split: datasets.Dataset, max_length: int, cache: Path, facts: Mapping[str, object]
           ) -> Ragged:
     entry = cache / "tokens" / fingerprint(dict(facts))
-    if not entry.is_dir():
+    if entry.is_dir():
+        sweep(entry)  # what another one was killed over
+    else:
         with whole_folder(entry) as folder:
             _write(source, split, max_length, folder)
     starts = starts_of(torch.from_numpy(np.fromfile(entry / LENGTHS, dtype=np.int32)).long())

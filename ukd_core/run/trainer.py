@@ -277,7 +277,8 @@ class JsonLog(TrainerCallback):  # type: ignore[misc]
         """Where a resumed phase goes on: what was logged after its checkpoint is logged again."""
         if self.writes:
             number, step = self.place["number"], state.global_step
-            cut(self.path, lambda line: (line.get("number", 0), line["step"]) <= (number, step))
+            cut(self.path, lambda line: (line.get("number", 0), line["step"]) <= (number, step)
+                and not (line.get("number") == number and "train_runtime" in line))
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl,
                logs: dict[str, Any] | None = None, **_: Any) -> None:

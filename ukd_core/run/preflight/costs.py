@@ -25,8 +25,8 @@ WITHIN_A_LAYER = 10
 and the rest for attention."""
 FIT_STATES = 4
 """Float64 copies of a layer's states while its head is fitted, the float32 ones included."""
-FIT_SCORES = 6
-"""The same of its scores: link, loss and gradients."""
+FIT_SCORES = 20
+"""The same of its scores: link, loss, gradients, and what the memory pool keeps of them; as measured with 500."""
 FIT_WEIGHTS = 44
 """The same of its weights: L-BFGS keeps twenty steps and twenty changes of the gradient."""
 SHARD_SCORES = 4
