@@ -101,7 +101,8 @@ def _made_visible(record: logging.LogRecord) -> bool:
 
 def _complain(text: str, status: int) -> int:
     line = visible(" ".join(text.split()))
-    sys.stderr.write(f"ukd: {line if len(line) <= LONGEST else line[:LONGEST] + '…'}\n")
+    if line:  # there is none where a command without arguments has shown its help
+        sys.stderr.write(f"ukd: {line if len(line) <= LONGEST else line[:LONGEST] + '…'}\n")
     return status
 
 

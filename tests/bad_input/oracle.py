@@ -203,7 +203,7 @@ def time_limit(computing: float, waiting: float) -> Iterator[None]:
 def not_clear(arguments: Sequence[str], ending: Ending) -> list[str]:
     """What is wrong with a refusal: its status, or the lines that it says."""
     more = next((statuses for words, statuses in ALLOWED.items() if tuple(arguments[: len(words)]) == words), set())
-    if ending.status in more:
+    if ending.status in more or (ending.status == 2 and not ending.err and "Usage: " in ending.out):
         return []
     if ending.status != 2:
         return [f"exit status {ending.status}: {ending.err[-500:]}"]

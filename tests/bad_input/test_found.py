@@ -58,3 +58,10 @@ def test_lines_that_no_tokenizer_reads(world: World, tmp_path: Path, line: bytes
     assert said(world, tmp_path, "predict", "{world}/run", "t.jsonl", files=(("t.jsonl", line),)) == (
         f"ukd: file 't.jsonl': line 1: expected a JSON object with a text, got '{shown}'. Write one object a line with "
         "the key text, or two such as text1 and text2.")
+
+
+@pytest.mark.parametrize("words", [[], ["cache"]])
+def test_a_command_without_arguments_shows_its_help(tmp_path: Path, words: list[str]):
+    ending = run_command(words, tmp_path)
+    assert (ending.status, ending.err) == (2, "")
+    assert "Usage: " in ending.out
