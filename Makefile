@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-FAST := tests --ignore=tests/integration --ignore=tests/reliability -q --numprocesses auto --maxprocesses 4 --dist loadfile
+SHARED := -q --numprocesses auto --maxprocesses 4 --dist loadfile
+FAST := tests --ignore=tests/integration --ignore=tests/reliability $(SHARED)
 DOCS_READY := $(VENV)/.docs-ready
 
 .PHONY: demo test check docs format test-thorough test-lowest test-newest coverage clean
@@ -11,10 +12,12 @@ DOCS_READY := $(VENV)/.docs-ready
 demo: $(READY)  ## few labels, much unlabelled text: one table in a few minutes
 	$(BIN)/ukd demo
 
-# Whole runs have the machine for themselves: some of them are killed at a moment, and threads of two would wait for each other.
-test: $(READY)  ## fast tests first, several at a time, then whole runs
+# Several at a time with a thread each, for threads of two would wait for each other; runs that are killed at a moment have
+# the machine for themselves.
+test: $(READY)  ## fast tests first, then whole runs, then disturbed ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST)
-	$(BIN)/python -m pytest tests/integration tests/reliability -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration $(SHARED)
+	$(BIN)/python -m pytest tests/reliability -q
 
 check: $(READY)  ## style, types, security, architecture
 	$(BIN)/ruff check .
