@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_json_that_is_nested_too_deep(tmp_path: Path, deep: str):
     """The reader of JSON crashes where it is nested some ten thousand times."""
     assert refusal(tmp_path / "rows.jsonl", ROWS + deep + "\n") == (
         "expected JSON nested at most 64 times, got more in line 5. Write one flat object a line.")
+
+
+@pytest.mark.parametrize("deep", ["[\n" * 65, '{"a":\n' * 65])
+def test_json_that_is_nested_too_deep_over_lines(tmp_path: Path, deep: str):
+    """The reader of JSON does not end within minutes."""
+    assert refusal(tmp_path / "rows.jsonl", deep) == (
+        "expected JSON nested at most 64 times, got more in line 65. Write one flat object a line.")
+
+
+def test_a_long_text_that_does_not_end(tmp_path: Path):
+    """Looked at once: to try it again from each quote in it would take hours."""
+    start = time.process_time()
+    assert "expected a readable jsonl file" in refusal(tmp_path / "rows.jsonl", ROWS + "[" * 60 + '"' + '\\"' * 300_000)
+    assert time.process_time() - start < 10
 
 
 def test_brackets_in_a_text_are_not_nested(tmp_path: Path):

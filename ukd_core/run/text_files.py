@@ -16,7 +16,8 @@ from ukd_core.errors import InputError
 MOST_DEPTH = 64
 """Brackets of a JSON file within each other."""
 _NULL = re.compile(rb"\[?\s*null\b")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|[\]}]', re.DOTALL)
+"""A text, also one that does not end, or a bracket; nothing of it is tried twice, however long the line is."""
 
 
 def check_text_file(path: Path, where: str, *, nested: bool) -> None:
@@ -31,14 +32,17 @@ def check_text_file(path: Path, where: str, *, nested: bool) -> None:
         InputError: it is not UTF-8, has NUL bytes, is nested too deep or has rows that are null; names the line,
             counted from 1.
     """
-    begun, array = False, False
+    begun, array, depth = False, False, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             _check_letters(line, number, where)
             if nested:
                 row = line.removeprefix(codecs.BOM_UTF8).strip()
                 array = array or (not begun and row.startswith(b"["))
-                _check_rows(row, number, where, first=not begun or not array)
+                depth = _checked_depth(row, depth, number, where)
+                if _NULL.match(row) and not (begun and array):
+                    raise InputError(where, f"expected an object in line {number:,}, got null",
+                                     "Write one flat object a line.")
                 begun = begun or row.strip(b"[ \t\r") != b""
 
 
@@ -53,16 +57,14 @@ def _check_letters(line: bytes, number: int, where: str) -> None:
                          "Save the file as UTF-8.") from error
 
 
-def _check_rows(line: bytes, number: int, where: str, *, first: bool) -> None:
-    """Of a line of JSON; `first`: a row may begin it."""
-    if line.count(b"[") + line.count(b"{") > MOST_DEPTH and _depth(line) > MOST_DEPTH:
+def _checked_depth(line: bytes, depth: int, number: int, where: str) -> int:
+    """How many brackets of JSON are open after a line, where `depth` were before it; those in texts do not count."""
+    opened = line.count(b"[") + line.count(b"{")
+    if opened + depth <= MOST_DEPTH and opened == line.count(b"]") + line.count(b"}"):
+        return depth
+    found = (match for match in _BRACKETS.finditer(line) if not match[0].startswith(b'"'))
+    depths = list(accumulate((1 if match[1] else -1 for match in found), initial=depth))
+    if max(depths) > MOST_DEPTH:
         raise InputError(where, f"expected JSON nested at most {MOST_DEPTH} times, got more in line {number:,}",
                          "Write one flat object a line.")
-    if first and _NULL.match(line):
-        raise InputError(where, f"expected an object in line {number:,}, got null", "Write one flat object a line.")
-
-
-def _depth(line: bytes) -> int:
-    """Most brackets within each other, those in texts aside."""
-    found = (match for match in _BRACKETS.finditer(line) if not match[0].startswith(b'"'))
-    return max(accumulate(1 if match[1] else -1 for match in found), default=0)
+    return depths[-1]
