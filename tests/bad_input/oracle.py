@@ -135,6 +135,8 @@ def run_command(arguments: Sequence[str], here: Path) -> Ending:
                 main()
         except SystemExit as stopped:
             ending.status = int(stopped.code or 0)
+            if ending.status > 128:  # somebody stops us, and the command has answered the signal
+                raise KeyboardInterrupt from stopped
         except TooLongError:
             ending.faults.append(f"hangs: more than {LIMIT:g} s")
         except KeyboardInterrupt:
