@@ -77,7 +77,8 @@ class MappedTerm(Term):
 
     def shares(self) -> list[list[Share]]:
         """The teacher layers of each student layer, as the projector has them for a unit of which it sees nothing."""
-        like = next(self.projector.parameters(), torch.zeros(()))
+        # A third in float32 is so far from a third that states of a size of ten thousand would be seen to move.
+        like = next(self.projector.parameters(), torch.zeros((), dtype=torch.float64))
         nothing = [like.new_zeros(layers, 1, 1) for layers in self.layers]
         weights = self.projector(*nothing).weights[..., 0].tolist()
         return [[(layer, share) for layer, share in enumerate(row) if share > 0.0] for row in weights]

@@ -38,18 +38,21 @@ def test_results_come_back_in_the_order_asked_for(order: list[int], size: int):
 
 
 class Source(torch.nn.Module):
-    """Counts how many batches are in it at once."""
+    """Counts how many batches are in it at once; until there were `awaited`, each waits for the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, awaited: int = 1) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.ones(1))
-        self.inside, self.most, self.lock, self.threads = 0, 0, threading.Lock(), set()
+        self.inside, self.most, self.lock, self.threads = 0, 0, threading.Condition(), set()
+        self.awaited = awaited
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
             self.threads.add(torch.get_num_threads())
+            self.lock.notify_all()
+            self.lock.wait_for(lambda: self.most >= self.awaited, timeout=10)
         time.sleep(0.002)
         with self.lock:
             self.inside -= 1
@@ -80,7 +83,7 @@ def threads():
 @pytest.mark.parametrize(("available", "streams", "each"), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (9, 4, 2)])
 def test_a_cpu_runs_several_batches_at_once_and_gives_them_in_order(threads, available, streams, each):
     threads(available)
-    source, rows = Source(), Rows(320)
+    source, rows = Source(streams), Rows(320)
     chosen = torch.arange(320).flip(0)
     found = list(forward_rows(source, rows, chosen))
     assert len(found) == 10 and torch.equal(torch.cat([batch for batch, _ in found]), chosen)
