@@ -126,6 +126,7 @@ def _serve() -> None:
         if asked["do"] == "start":
             pid = os.fork()
             if pid == 0:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
                 _become(asked)
             answer: dict[str, int | None] = {"pid": pid}
         else:
