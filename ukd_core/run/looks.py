@@ -25,8 +25,8 @@ MOST_ROWS = 512
 """More tell a mean over rows little more."""
 LEAST_ROWS = 64
 """Fewer tell nothing."""
-TRAINED = 32
-"""Training rows for one row that is looked at, so that a look costs a hundredth of a pass: a row forward only."""
+TRAINED = 64
+"""Training rows for one row that is looked at, so that a look costs less than a hundredth of a pass."""
 BATCH = 64
 DIGITS = 6
 
