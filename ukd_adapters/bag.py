@@ -86,20 +86,6 @@ class BagEmbeddings(nn.Module):
         return torch.cat(states, dim=1), torch.cat(kept, dim=1)
 
 
-def mean_of(states: Tensor, mask: Tensor) -> Tensor:
-    """What `masked_mean` gives, as one product of matrices: an exported bag spends most of its time here.
-
-    Args:
-        states: Shape (units, length, width), floating.
-        mask: True where a token counts, shape (units, length), bool.
-
-    Returns:
-        Shape (units, width).
-    """
-    weights = mask.to(states.dtype)
-    return (weights.unsqueeze(1) @ states).squeeze(1) / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
-
-
 class BagEncoder(nn.Module):
     """Pooled embeddings, normalised (tables of any scale train alike), and layers h = gelu(W · dropout(x) + b).
 
@@ -124,7 +110,7 @@ class BagEncoder(nn.Module):
             mask: True where a token counts, shape (units, length), bool.
         """
         words, counts = self.embeddings(input_ids, mask)
-        pooled = mean_of(words, counts) if self.pooling == "mean" else pool(self.pooling, words, counts)
+        pooled = pool(self.pooling, words, counts)
         states = [self.norm(pooled)]
         for layer in self.layers:
             states.append(functional.gelu(layer(self.dropout(states[-1]))))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import Batch, BuildContext, LayerSource, LayerStates, masked_mean
     from ukd_core.method import Method, Phase, TermSpec
     from ukd_core.output_space import OutputSpace
+    from ukd_core.precision import at_least_float32, full_precision
     from ukd_core.projector import HeldOut, Projection, Projector, ProjectorSetup, mix
     from ukd_core.pseudo_head import PseudoHead
     from ukd_core.run.distill import distill
@@ -24,6 +25,7 @@ _HOMES = {
     "LayerStates": "layer_source", "masked_mean": "layer_source",
     "Method": "method", "Phase": "method", "TermSpec": "method",
     "OutputSpace": "output_space",
+    "at_least_float32": "precision", "full_precision": "precision",
     "HeldOut": "projector", "Projection": "projector", "Projector": "projector", "ProjectorSetup": "projector",
     "mix": "projector",
     "PseudoHead": "pseudo_head",
@@ -36,7 +38,7 @@ _HOMES = {
 __all__ = [
     "Batch", "BuildContext", "HeldOut", "LayerSource", "LayerStates", "Method", "Options", "OutputSpace", "Phase",
     "Projection", "Projector", "ProjectorSetup", "PseudoHead", "Recipe", "Term", "TermInput", "TermSetup", "TermSpec",
-    "TermView", "distill", "hookimpl", "masked_mean", "mix", "quiet",
+    "TermView", "at_least_float32", "distill", "full_precision", "hookimpl", "masked_mean", "mix", "quiet",
 ]
 
 

@@ -15,6 +15,7 @@ from ukd_core import spec
 from ukd_core.checks import check_states
 from ukd_core.errors import InputError
 from ukd_core.formats import MODEL
+from ukd_core.precision import full_precision
 from ukd_core.ragged import Ragged
 
 if TYPE_CHECKING:
@@ -308,5 +309,8 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Shape (units, width), dtype of `states`.
     """
-    weights = mask.to(states.dtype).unsqueeze(-1)
-    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)
+    weights = mask.to(states.dtype)
+    with full_precision(states):  # autocast would round the states that a float32 model shows
+        # One product of matrices reads the states once and keeps no copy; a product by elements and a sum do not.
+        total = (weights.unsqueeze(1) @ states).squeeze(1)
+    return total / weights.sum(dim=1, keepdim=True).clamp(min=1.0)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor
 
-from ukd_core import OutputSpace
-
-from ..precision import at_least_float32
+from ukd_core import OutputSpace, at_least_float32
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, final
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from ukd_core import OutputSpace
+from ukd_core import OutputSpace, at_least_float32
 
-from ..precision import at_least_float32
 from .classes import index_of, names_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import Options, Projector
-
-from ..precision import at_least_float32, full_precision
+from ukd_core import Options, Projector, at_least_float32, full_precision
 
 MIN_NORM = 1e-4
 """Scores of a unit that differ by less have no direction; their cosine with anything goes to 0 (bounded gradient)."""

@@ -7,9 +7,8 @@ from typing import Any, final
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import Options, Term, TermInput, TermSetup, TermSpec
+from ukd_core import Options, Term, TermInput, TermSetup, TermSpec, at_least_float32
 
-from ..precision import at_least_float32
 from .growth import growth
 from .scores import teacher_scores
 

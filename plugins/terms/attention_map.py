@@ -8,9 +8,8 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from ukd_core import TermInput
+from ukd_core import TermInput, at_least_float32
 
-from ..precision import at_least_float32
 from .mapped_layers import MappedOptions, MappedTerm, Share, mixed
 
 LEAST = 1e-8

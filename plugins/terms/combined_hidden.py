@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from ukd_core import Options, Term, TermInput, TermSetup, TermSpec
+from ukd_core import Options, Term, TermInput, TermSetup, TermSpec, at_least_float32, full_precision
 
-from ..precision import at_least_float32, full_precision
 from .states import teacher_states
 
 

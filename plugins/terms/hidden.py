@@ -10,10 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ukd_core import Options, Term, TermInput, TermSetup, TermSpec, mix
+from ukd_core import Options, Term, TermInput, TermSetup, TermSpec, at_least_float32, full_precision, mix
 from ukd_core.errors import InputError
 
-from ..precision import at_least_float32, full_precision
 from .states import teacher_states
 
 MIN_NORM = 1e-4

@@ -8,9 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ukd_core import Options, Projection, Term, TermInput, TermSetup, TermView
+from ukd_core import Options, Projection, Term, TermInput, TermSetup, TermView, at_least_float32, full_precision
 
-from ..precision import at_least_float32, full_precision
 from .growth import growth
 from .scores import teacher_scores
 

@@ -7,9 +7,18 @@ from typing import Any, Literal, final
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import Options, Projection, Projector, Term, TermInput, TermSetup, TermView
+from ukd_core import (
+    Options,
+    Projection,
+    Projector,
+    Term,
+    TermInput,
+    TermSetup,
+    TermView,
+    at_least_float32,
+    full_precision,
+)
 
-from ..precision import at_least_float32, full_precision
 from .scores import teacher_scores
 
 

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ukd_core import Options, Term, TermInput, TermSetup
+from ukd_core import Options, Term, TermInput, TermSetup, full_precision
 from ukd_core.errors import InputError
 
-from ..precision import full_precision
 from .hidden import kept_map
 
 Share = tuple[int, float]

@@ -8,9 +8,8 @@ from typing import Any, final
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ukd_core import TermInput, TermSetup
+from ukd_core import TermInput, TermSetup, at_least_float32
 
-from ..precision import at_least_float32
 from .hidden import MIN_NORM
 from .mapped_layers import MappedOptions, MappedTerm, Share, mixed, student_maps, teacher_maps
 from .states import teacher_states

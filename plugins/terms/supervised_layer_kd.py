@@ -7,9 +7,8 @@ from typing import final
 from pydantic import Field
 from torch import Tensor
 
-from ukd_core import TermInput
+from ukd_core import TermInput, full_precision
 
-from ..precision import full_precision
 from .layer_kd import LayerKDOptions, LayerKDTerm
 
 

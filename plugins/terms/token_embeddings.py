@@ -6,10 +6,9 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from ukd_core import Term, TermInput, TermSetup
+from ukd_core import Term, TermInput, TermSetup, at_least_float32, full_precision
 from ukd_core.errors import InputError
 
-from ..precision import at_least_float32, full_precision
 from .token_hidden import token_distance
 
 

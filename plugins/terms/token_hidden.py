@@ -7,9 +7,8 @@ from typing import Any, final
 
 from torch import Tensor
 
-from ukd_core import TermInput, TermSetup, masked_mean
+from ukd_core import TermInput, TermSetup, at_least_float32, masked_mean
 
-from ..precision import at_least_float32
 from .mapped_layers import MappedOptions, MappedTerm, Share, mixed, student_maps, teacher_maps
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import evaluate
 import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 from ukd_plugins.output_spaces.classes import ClassesSpace
+from ukd_plugins.output_spaces.metrics import F1, Accuracy, Correlations, MatthewsCorrelation, MeanSquaredError
 from ukd_plugins.output_spaces.multilabel import MultilabelSpace
 from ukd_plugins.output_spaces.regression import RegressionSpace
 
@@ -206,6 +209,23 @@ def test_scores_without_meaning_are_zero_without_a_warning(space, answers, truth
 
 def test_numbers_that_are_not_finite_have_an_infinite_squared_difference():
     assert NUMBER.metrics(np.array([math.nan, 1.0]), np.array([1.0, 2.0]))["mse"] == math.inf
+
+
+@pytest.mark.parametrize(("make", "rows"), [
+    (Accuracy, [[1, 0, 1, 1], [1, 1, 1, 0]]),
+    (partial(F1, average="binary"), [[1, 0, 1, 1], [1, 1, 1, 0]]),
+    (partial(Accuracy, "multilabel"), [[[1, 0], [1, 1]], [[1, 0], [0, 1]]]),
+    (MatthewsCorrelation, [[1, 0, 1, 1], [1, 1, 1, 0]]),
+    (Correlations, [[1.0, 2.5, 3.0], [2.0, 1.0, 4.0]]),
+    (MeanSquaredError, [[1.0, 2.5, 3.0], [2.0, 1.0, 4.0]]),
+])
+def test_a_metric_is_one_of_evaluate_for_rows_at_once_and_for_rows_that_are_added(make, rows):
+    predictions, references = rows
+    added = make()
+    assert isinstance(added, evaluate.Metric)
+    for begin in (0, 2):
+        added.add_batch(predictions=predictions[begin:begin + 2], references=references[begin:begin + 2])
+    assert added.compute() == make().compute(predictions=predictions, references=references)
 
 
 def test_metrics_write_nothing_where_the_user_is(tmp_path, monkeypatch, capfd):
