@@ -310,7 +310,7 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
         Shape (units, width), dtype of `states`.
     """
     weights = mask.to(states.dtype)
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
     with full_precision(states):  # autocast would round the states that a float32 model shows
         # One product of matrices reads the states once and keeps no copy; a product by elements and a sum do not.
-        total = (weights.unsqueeze(1) @ states).squeeze(1)
-    return total / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+        return (weights.unsqueeze(1) @ states).squeeze(1)
