@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 MOST_A_BYTE, HARMLESS = 4, 2**26
 """Weights that a byte can hold, generously (the tightest packing in use has two); so many are taken at any rate."""
+WIDTHS = ("hidden_size", "embedding_width")
+SIZES = ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings")
 PROBE = "any text \u2603"
 """Has words, and a character that no vocabulary has."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -125,9 +128,10 @@ def _read_config(where: str, location: str | Path, model_types: tuple[str, ...])
     if config.model_type not in model_types:
         raise InputError(where, f"expected a model of type {' or '.join(model_types)}, got '{config.model_type}'",
                          "Use the adapter for that type.")
-    if "/" in str(config._attn_implementation):
-        raise InputError(where, f"expected attention of transformers, got '{config._attn_implementation}', code of a "
-                                "hub repository", "Remove attn_implementation from config.json.")
+    for named in (config._attn_implementation, getattr(config, "attn_implementation", None)):
+        if "/" in str(named):
+            raise InputError(where, f"expected attention of transformers, got '{named}', code of a hub repository",
+                             "Remove attn_implementation from config.json.")
     if hasattr(config, "auto_map"):  # code of the model's author; it must not reach what is saved from here
         del config.auto_map
     _check_sizes(where, Path(location), config)
@@ -136,12 +140,14 @@ def _read_config(where: str, location: str | Path, model_types: tuple[str, ...])
 
 def _check_sizes(where: str, folder: Path, config: PreTrainedConfig) -> None:
     """Refuse sizes for which the folder's weights are far too small, before memory is taken for them."""
-    width = min(config.hidden_size, getattr(config, "embedding_width", config.hidden_size))
+    with reading(where, "config.json", "Save the model again with save_pretrained."):
+        sizes = {name: index(getattr(config, name)) for name in (*WIDTHS, *SIZES) if hasattr(config, name)}
+    width = min(sizes[name] for name in WIDTHS if name in sizes)
     stored = sum(path.stat().st_size for pattern in WEIGHT_FILES for path in folder.glob(pattern))
-    for name in ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings"):
-        if folder.is_dir() and getattr(config, name, 1) * width > max(HARMLESS, MOST_A_BYTE * stored):
+    for name in SIZES:
+        if folder.is_dir() and sizes.get(name, 1) * width > max(HARMLESS, MOST_A_BYTE * stored):
             raise InputError(where, f"expected sizes of config.json that fit {stored:,} bytes of weights, got {name} "
-                                    f"{getattr(config, name):,}", "Save the model again with save_pretrained.")
+                                    f"{sizes[name]:,}", "Save the model again with save_pretrained.")
 
 
 def _keep_layers(where: str, config: PreTrainedConfig, layers: int | None) -> None:

@@ -208,7 +208,6 @@ def test_nonsense(registry: Registry, model: Path, name: str, content: bytes, te
 @pytest.mark.parametrize(("name", "key", "value"), [
     ("tokenizer.json", "model", {"type": "WordPiece", "unk_token": "[NONE]", "continuing_subword_prefix": "##",
                                  "max_input_chars_per_word": 100, "vocab": {"a": 0}}),
-    ("tokenizer.json", "truncation", {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 5}),
     ("config.json", "hidden_size", -8), ("config.json", "hidden_size", "x"), ("config.json", "num_attention_heads", 0),
     ("config.json", "id2label", {"x": "a"}), ("config.json", "id2label", ["a"]),
     ("config.json", "transformers_weights", "../../x.safetensors"), ("config.json", "model_type", "../../x"),

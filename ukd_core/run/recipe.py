@@ -17,6 +17,8 @@ from ukd_core.yaml_text import read_yaml
 
 MOST_EPOCHS = 1e6
 """More would not end, and the number of steps is kept in 64 bits."""
+MOST_RATE = 1e30
+"""Optimizers multiply in float32, which ends at 3e38."""
 PATH_KEYS = ("teacher", "student", "data", "output", "cache", "plugin_folder")
 
 
@@ -52,7 +54,8 @@ class Recipe(Options):
                             "encoder; auto takes a classifier as it is and fine-tunes anything else")
     teacher_epochs: float = Field(3.0, gt=0.0, le=MOST_EPOCHS, description="Passes over the labelled rows when a "
                                                                               "teacher is fine-tuned")
-    teacher_learning_rate: float | None = Field(None, gt=0.0, description="Default: what the adapter suggests")
+    teacher_learning_rate: float | None = Field(None, gt=0.0, le=MOST_RATE,
+                                                description="Default: what the adapter suggests")
     assistants: tuple[str, ...] = Field(
         (), description="Models between teacher and student, as for the student: the teacher teaches the first by "
                         "logit-kd, each the next, the last the student; default: the method's")
@@ -65,8 +68,10 @@ class Recipe(Options):
 
     epochs: float = Field(5.0, gt=0.0, le=MOST_EPOCHS, description="Training budget: passes over all training rows")
     batch_size: int = Field(32, ge=1, le=1_000_000, description="Rows a training step")
-    learning_rate: float | None = Field(None, gt=0.0, description="Default: what the student's adapter suggests")
-    head_learning_rate: float = Field(1e-3, gt=0.0, description="Learning rate of student heads and projectors")
+    learning_rate: float | None = Field(None, gt=0.0, le=MOST_RATE,
+                                        description="Default: what the student's adapter suggests")
+    head_learning_rate: float = Field(1e-3, gt=0.0, le=MOST_RATE,
+                                      description="Learning rate of student heads and projectors")
     weight_decay: float = Field(0.01, ge=0.0, description="AdamW weight decay, not on biases and norms")
     warmup: float = Field(0.1, ge=0.0, lt=1.0, description="Share of each phase with a rising learning rate")
     group_by_length: bool = Field(True, description="Put rows of like length into one batch")
