@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,10 +60,11 @@ def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float((same if same.ndim == 1 else same.all(axis=1)).mean())
 
 
-def _counts(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How often each answer was given for each label: shape (C, C), labels first."""
+def _counts(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How often each class was answered rightly, was answered, and was true: shape (C,) each."""
     size = int(max(predictions.max(), labels.max())) + 1
-    return np.bincount(labels * size + predictions, minlength=size * size).reshape(size, size)
+    of = partial(np.bincount, minlength=size)
+    return of(labels[predictions == labels]), of(predictions), of(labels)
 
 
 def _f1_of(hits: np.ndarray, given: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -77,8 +79,7 @@ def _f1_binary(predictions: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _f1_macro(predictions: np.ndarray, labels: np.ndarray) -> float:
-    counts = _counts(predictions, labels)
-    return float(_f1_of(counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)).mean())
+    return float(_f1_of(*_counts(predictions, labels)).mean())
 
 
 def _f1_macro_of_labels(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -94,10 +95,10 @@ def _f1_micro_of_labels(predictions: np.ndarray, labels: np.ndarray) -> float:
 
 def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Gorodkin's R_K; 0 where one side is constant."""
-    counts = _counts(predictions, labels).astype(np.float64)
-    rows, given, true = counts.sum(), counts.sum(axis=0), counts.sum(axis=1)
+    hits, given, true = (counts.astype(np.float64) for counts in _counts(predictions, labels))
+    rows = float(len(labels))
     below = (rows**2 - given @ given) * (rows**2 - true @ true)
-    return float((counts.trace() * rows - given @ true) / np.sqrt(below)) if below > 0 else 0.0
+    return float((hits.sum() * rows - given @ true) / np.sqrt(below)) if below > 0 else 0.0
 
 
 def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
