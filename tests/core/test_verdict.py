@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 
 from ukd_core import Recipe
 from ukd_core.errors import InputError
-from ukd_core.run.compare.bootstrap import Interval, score_interval
+from ukd_core.run.compare.bootstrap import Interval, paired_difference, score_interval
+from ukd_core.run.compare.quick_metrics import QUICK, Judge
 from ukd_core.run.verdict import Verdict, verdict_of, write_verdict
 from ukd_core.run.verdict.calibration import calibration, calibration_error
-from ukd_core.run.verdict.quick_metrics import QUICK, Judge
 from ukd_core.run.verdict.table import verdict_text
 
 CLASSES, SEVERAL, NUMBER = "single_label_classification", "multi_label_classification", "regression"
@@ -120,6 +120,22 @@ def test_a_known_name_with_another_meaning_is_computed_by_its_space(registry):
     type(space).metrics = lambda self, predictions, labels: {"f1_macro": float((predictions == labels).mean()) / 2}
     labels = np.array([0, 1] * 20)
     assert Judge(space, labels).quality(labels) == Interval(0.5, 0.5, 0.5)
+
+
+def test_a_difference_over_seeds_is_one_of_the_metric(registry):
+    generator = np.random.default_rng(5)
+    space = registry.output_spaces.lookup("classes")("abc")
+    space.metric = "f1_macro"
+    labels = np.repeat([0, 1, 2], 20)
+    one, other = (np.where(generator.random((3, 60)) < right, labels, generator.integers(0, 3, (3, 60)))
+                  for right in (0.9, 0.2))
+
+    def f1(given, known):
+        hits = np.array([np.sum((given == label) & (known == label)) for label in range(3)])
+        both = np.array([np.sum(given == label) + np.sum(known == label) for label in range(3)])
+        return float(np.mean([2 * hit / all_ for hit, all_ in zip(hits, both, strict=True) if all_]))
+
+    assert Judge(space, labels).difference(one, other) == paired_difference(one, other, labels, f1)
 
 
 def test_the_interval_of_a_score():

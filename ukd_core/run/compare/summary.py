@@ -14,8 +14,9 @@ import numpy as np
 from safetensors.torch import load
 
 from ukd_core.run.combination import find_method
-from ukd_core.run.compare.bootstrap import Interval, paired_difference
+from ukd_core.run.compare.bootstrap import Interval
 from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
+from ukd_core.run.compare.quick_metrics import Judge
 from ukd_core.run.files import write_text
 from ukd_core.run.live import runs_live
 from ukd_core.run.table import text_table
@@ -106,16 +107,12 @@ def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]]
               for method, runs in scored.items()}
     answered = {method: [_predictions(grid.folder(Cell(student, method, seed)), space, split)
                          for seed in range(grid.seeds)] for method in grid.methods}
-    labels = answered[BASELINE][0][1]
+    judge = Judge(space, answered[BASELINE][0][1])
     predictions = {method: np.stack([each for each, _ in runs]) for method, runs in answered.items()}
     order = sorted(grid.methods, key=lambda method: -mean(scores[method]))
 
-    def metric(given: np.ndarray, known: np.ndarray) -> float:
-        return float(space.metrics(given, known)[space.metric])
-
     for method in grid.methods:
-        over = {other: paired_difference(predictions[method], predictions[other], labels, metric,
-                                         mean_over_rows=space.metric == "accuracy" and labels.ndim == 1)
+        over = {other: judge.difference(predictions[method], predictions[other])
                 for other in (BASELINE, RIVAL) if other in grid.methods and method not in (BASELINE, other)}
         agreement = [run["agreement"][split] for run in scored[method]]
         yield MethodRow(student, method, scores[method], order.index(method) + 1, over,

@@ -14,10 +14,10 @@ from ukd_core import formats
 from ukd_core.errors import InputError
 from ukd_core.run.baseline import FOLDER, METHOD
 from ukd_core.run.compare.bootstrap import Interval
+from ukd_core.run.compare.quick_metrics import Judge
 from ukd_core.run.files import write_text
 from ukd_core.run.verdict.calibration import calibration
 from ukd_core.run.verdict.judged import Model, Outcome, Verdict, model_of, speed_of
-from ukd_core.run.verdict.quick_metrics import Judge
 from ukd_core.run.verdict.stored import StoredRun, is_finished
 from ukd_core.run.verdict.words import sentences
 
@@ -134,7 +134,7 @@ def scores_of(run: StoredRun, split: str, logits: Tensor, *, compare: bool = Tru
     found |= {"quality": judge.quality(given[known]), "ece": ece, "nll": nll}
     if compare:
         student = run.predictions(run.answers[f"{split}.student"])
-        found["over"] = judge.difference(student[known], given[known])
+        found["over"] = judge.difference(student[None, known], given[None, known])
     return found
 
 

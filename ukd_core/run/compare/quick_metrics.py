@@ -40,10 +40,9 @@ class Judge:
         return score_interval(predictions, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
 
     def difference(self, one: np.ndarray, other: np.ndarray) -> Interval:
-        """Score of `one` minus that of `other`, paired by row; both have the shape of the labels."""
-        metric, draws = self._metric(one)
-        return paired_difference(one[None], other[None], self.labels, metric, draws=draws,
-                                 mean_over_rows=self._by_rows)
+        """Score of `one` minus that of `other`, paired by seed and row: both (seeds, rows) or (seeds, rows, C)."""
+        metric, draws = self._metric(one[0])
+        return paired_difference(one, other, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
 
     def _metric(self, predictions: np.ndarray) -> tuple[Metric, int]:
         quick = QUICK.get((self._space.problem_type, self._space.metric))
