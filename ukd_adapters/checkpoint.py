@@ -128,10 +128,9 @@ def _read_config(where: str, location: str | Path, model_types: tuple[str, ...])
     if config.model_type not in model_types:
         raise InputError(where, f"expected a model of type {' or '.join(model_types)}, got '{config.model_type}'",
                          "Use the adapter for that type.")
-    for named in (config._attn_implementation, getattr(config, "attn_implementation", None)):
-        if "/" in str(named):
-            raise InputError(where, f"expected attention of transformers, got '{named}', code of a hub repository",
-                             "Remove attn_implementation from config.json.")
+    if "/" in str(config._attn_implementation):
+        raise InputError(where, f"expected attention of transformers, got '{config._attn_implementation}', code of a "
+                                "hub repository", "Remove attn_implementation from config.json.")
     if hasattr(config, "auto_map"):  # code of the model's author; it must not reach what is saved from here
         del config.auto_map
     _check_sizes(where, Path(location), config)

@@ -130,6 +130,8 @@ def test_an_unknown_architecture_with_code_of_its_own(registry: Registry, model:
 @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
 def test_attention_of_a_hub_repository(registry: Registry, model: Path, key: str):
     change(model / "config.json", **{key: "evil/attention"})
+    if AutoConfig.from_pretrained(model)._attn_implementation is None:
+        pytest.skip("this version of transformers does not read the key")
     refused(registry, model, "expected attention of transformers, got 'evil/attention', code of a hub repository. "
                              "Remove attn_implementation from config.json.")
 
