@@ -28,6 +28,7 @@ MOST_A_BYTE, HARMLESS = 4, 2**26
 """Weights that a byte can hold, generously (the tightest packing in use has two); so many are taken at any rate."""
 WIDTHS = ("hidden_size", "embedding_width")
 SIZES = ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings")
+"""What memory grows with: keys of config.json that hold whole numbers, where a model has them."""
 PROBE = "any text \u2603"
 """Has words, and a character that no vocabulary has."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
