@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ukd_core import spec
@@ -126,4 +127,4 @@ def mix(weights: Tensor, teacher: Tensor) -> Tensor:
     Returns:
         Shape (S, units, D).
     """
-    return (weights.permute(2, 0, 1) @ teacher.permute(1, 0, 2)).permute(1, 0, 2)
+    return torch.bmm(weights.permute(2, 0, 1), teacher.permute(1, 0, 2)).permute(1, 0, 2)

@@ -97,7 +97,7 @@ class LayerKDTerm(Term):
             apart = self.space.divergence(teacher.unsqueeze(0).expand(pairs), student.unsqueeze(1).expand(pairs),
                                           self.temperature)
             each = (projection.weights * apart).sum(dim=1)
-        return each.mean(dim=-1).sum()
+        return each.sum() / each.shape[-1]
 
     def _projected(self, batch: TermInput, student: Tensor) -> tuple[Tensor, Projection]:
         """The scores of the teacher's layers, (T, units, C), and what the projector makes of them."""

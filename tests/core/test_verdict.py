@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from ukd_core import Recipe
 from ukd_core.errors import InputError
 from ukd_core.run.compare.bootstrap import Interval, paired_difference, score_interval
-from ukd_core.run.compare.quick_metrics import QUICK, Judge
+from ukd_core.run.compare.judge import Judge
+from ukd_core.run.quick_metrics import QUICK
 from ukd_core.run.verdict import Verdict, verdict_of, write_verdict
 from ukd_core.run.verdict.calibration import calibration, calibration_error
 from ukd_core.run.verdict.table import verdict_text

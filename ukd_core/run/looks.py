@@ -14,7 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ukd_core.run.batches import RowDataset
 from ukd_core.run.lines import append_line, cut
-from ukd_core.run.trainer import DistillationModel, evaluate_scores
+from ukd_core.run.quick_metrics import own_metric, quick_metric
+from ukd_core.run.trainer import DistillationModel
 from ukd_core.term import TermView
 
 if TYPE_CHECKING:
@@ -132,14 +133,22 @@ def summary(view: TermView, labels: Tensor, space: OutputSpace) -> dict[str, Any
         `rows`; `student`, the space's metric of each student layer on labelled rows; `weights`, S × T, the mean over
         rows; `by_class`, the same over the labelled rows of each class that has some. None where there is nothing.
     """
-    known = bool(space.is_labelled(labels).any())
     return {
         "rows": len(labels), "metric": space.metric,
-        "student": None if view.scores is None or not known else [
-            evaluate_scores(scores, labels, space)[space.metric] for scores in view.scores],
+        "student": None if view.scores is None else _quality(view.scores, labels, space),
         "weights": None if view.weights is None else _mean(view.weights),
         "by_class": None if view.weights is None else {
             name: _mean(view.weights[..., rows]) for name, rows in rows_by_class(labels, space).items()}}
+
+
+def _quality(scores: Tensor, labels: Tensor, space: OutputSpace) -> list[float] | None:
+    """The metric of each layer on labelled rows, for scores of shape (S, units, C); None where no row has a label."""
+    known = space.is_labelled(labels)
+    if not known.any():
+        return None
+    answers, true = [space.predictions(layer[known]).numpy() for layer in scores], labels[known].numpy()
+    metric = quick_metric(space, answers[0], true) or own_metric(space)
+    return [metric(answer, true) for answer in answers]
 
 
 def rows_by_class(labels: Tensor, space: OutputSpace) -> dict[str, Tensor]:

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from ukd_core.run.recipe import Recipe
     from ukd_core.run.rows import TokenizedRows
 
+LOGS = 20
+"""Lines of losses that a run's log has at least, where there are as many steps; a phase has its share of them."""
 _FOLDER_NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
@@ -256,7 +258,7 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
     # resumed run draws the same one.
     own_pass = math.ceil(len(train) / recipe.batch_size)
     interval = own_pass * max(1, round(math.ceil(len(training.rows["train"]) / recipe.batch_size) / own_pass))
-    args = _arguments(training, folder, seed, steps, min(steps, interval),
+    args = _arguments(training, folder, seed, steps, min(steps, interval), round(steps / phase.share),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
                          processes=training.processes, labelled=training.data.labelled("train")[train.keep],
@@ -338,8 +340,8 @@ def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tup
     return train, RowDataset(training.rows["validation"], data.labels("validation"))
 
 
-def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, *, evaluate: bool,
-               select_best: bool) -> TrainingArguments:
+def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, run: int, *,
+               evaluate: bool, select_best: bool) -> TrainingArguments:
     recipe = training.recipe
     device = pick_device(recipe.device)
     args = TrainingArguments(
@@ -350,7 +352,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
         use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda", torch_compile=recipe.compile,
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
-        logging_steps=max(1, min(50, steps // 20)),
+        logging_steps=max(1, min(50, run // LOGS)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
-"""(predictions, labels) of some rows -> a score; greater is better."""
+from ukd_core.run.quick_metrics import Metric
+
 DRAWS = 1000
 LEVEL = 0.95
 

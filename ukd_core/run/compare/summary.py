@@ -16,7 +16,7 @@ from safetensors.torch import load
 from ukd_core.run.combination import find_method
 from ukd_core.run.compare.bootstrap import Interval
 from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
-from ukd_core.run.compare.quick_metrics import Judge
+from ukd_core.run.compare.judge import Judge
 from ukd_core.run.files import write_text
 from ukd_core.run.live import runs_live
 from ukd_core.run.table import text_table

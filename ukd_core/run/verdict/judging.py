@@ -14,7 +14,7 @@ from ukd_core import formats
 from ukd_core.errors import InputError
 from ukd_core.run.baseline import FOLDER, METHOD
 from ukd_core.run.compare.bootstrap import Interval
-from ukd_core.run.compare.quick_metrics import Judge
+from ukd_core.run.compare.judge import Judge
 from ukd_core.run.files import write_text
 from ukd_core.run.verdict.calibration import calibration
 from ukd_core.run.verdict.judged import Model, Outcome, Verdict, model_of, speed_of

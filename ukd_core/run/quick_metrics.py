@@ -1,57 +1,39 @@
-"""Metrics for a thousand draws of rows: plain NumPy in place of a library that checks its input each time."""
+"""Metrics in plain NumPy, for whoever needs hundreds of values: a library that checks its input takes milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
-
-from ukd_core.run.compare.bootstrap import DRAWS, Interval, Metric, paired_difference, score_interval
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
 
-FEW_DRAWS = 200
-"""Of a metric that only its space can compute: milliseconds a draw."""
+Metric = Callable[[np.ndarray, np.ndarray], float]
+"""(predictions, labels) of some rows -> a score; greater is better."""
 
 
-class Judge:
-    """Scores answers in the metric of a space, with intervals over rows.
+def own_metric(space: OutputSpace) -> Metric:
+    """The metric of a space, as the space computes it."""
+    return lambda predictions, labels: float(space.metrics(predictions, labels)[space.metric])
 
-    A quick version of the metric is used where its value on the rows at hand is that of the space's own; so a space
-    that gives a well-known name to something else is still scored as it says.
+
+def quick_metric(space: OutputSpace, predictions: np.ndarray, labels: np.ndarray) -> Metric | None:
+    """A quick version of the metric of a space; None where there is none.
+
+    Only one whose value on the rows at hand is that of the space's own, so that a space which gives a well-known name
+    to something else is still scored as it says.
 
     Args:
-        space: Its `metric` is used.
-        labels: Of labelled rows, shape (rows,) or (rows, C).
+        space: Its `metric` is meant.
+        predictions: Of labelled rows, shape (rows,) or (rows, C).
+        labels: Of the same rows, the same shape.
     """
-
-    def __init__(self, space: OutputSpace, labels: np.ndarray) -> None:
-        self.labels = labels
-        self._space = space
-        self._by_rows = space.metric == "accuracy" and labels.ndim == 1
-
-    def quality(self, predictions: np.ndarray) -> Interval:
-        """Score and interval; `predictions` has the shape of the labels."""
-        metric, draws = self._metric(predictions)
-        return score_interval(predictions, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
-
-    def difference(self, one: np.ndarray, other: np.ndarray) -> Interval:
-        """Score of `one` minus that of `other`, paired by seed and row: both (seeds, rows) or (seeds, rows, C)."""
-        metric, draws = self._metric(one[0])
-        return paired_difference(one, other, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
-
-    def _metric(self, predictions: np.ndarray) -> tuple[Metric, int]:
-        quick = QUICK.get((self._space.problem_type, self._space.metric))
-        if quick is not None and abs(quick(predictions, self.labels) - self._own(predictions, self.labels)) < 1e-9:
-            return quick, DRAWS
-        return self._own, FEW_DRAWS
-
-    def _own(self, predictions: np.ndarray, labels: np.ndarray) -> float:
-        return float(self._space.metrics(predictions, labels)[self._space.metric])
+    quick = QUICK.get((space.problem_type, space.metric))
+    same = quick is not None and abs(quick(predictions, labels) - own_metric(space)(predictions, labels)) < 1e-9
+    return quick if same else None
 
 
 def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -107,6 +89,8 @@ def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
     return _pearson(rankdata(predictions), rankdata(labels))
 
 
