@@ -108,7 +108,7 @@ def estimated(folder: Path, options: Options) -> dict[str, float]:
         raise SystemExit("expected a plan that was tried, got none")
     kept, needed = found.cache_bytes()
     return {"teacher pass, s": found.pass_seconds(),
-            "training, s": sum(each.steps * (each.seconds or 0.0) for each in found.trial.phases),
+            "training, s": sum(each.all_seconds for each in found.trial.phases),
             "memory, MB": found.peak_bytes() / 2**20, "cache entry, MB": kept / 1e6, "while made, MB": needed / 1e6}
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,15 @@ from texts import write_jsonl
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from ukd_plugins.plugin import ukd_register_methods
 
-from ukd_core import Recipe, distill
+from ukd_adapters.bilstm import BiLSTMLayerSource
+from ukd_core import Batch, LayerStates, Recipe, distill
 from ukd_core.errors import InputError, UKDError
+from ukd_core.run import distill as distill_module
 from ukd_core.run import phases as phases_module
 from ukd_core.run import teacher as teacher_module
 from ukd_core.run import trainer as trainer_module
 from ukd_core.run.fingerprint import hash_weights
+from ukd_core.run.preflight import preflight
 from ukd_core.run.progress import Reporter
 
 QUIET = Reporter(quiet=True)
@@ -31,6 +35,34 @@ def make(news: Path, cache: Path, output: Path, **changes: object) -> Recipe:
     return Recipe.make({"teacher": "cnn", "student": "bilstm", "data": str(news), "output": str(output),
                         "cache": str(cache), "max_length": 32, "epochs": 2, "teacher_epochs": 2, "device": "cpu",
                         **changes})
+
+
+@pytest.mark.parametrize("method", ["none", "universal-kd"])
+def test_the_preflight_counts_what_is_read_beside_the_steps(news: Path, cache: Path, tmp_path: Path, method: str,
+                                                            monkeypatch: pytest.MonkeyPatch):
+    recipe = make(news, cache, tmp_path / "run", method=method)
+    found = preflight(recipe)
+    assert found.trial is not None and not found.errors
+    read: list[int] = []
+    forward, train = BiLSTMLayerSource.forward, distill_module.train_phases
+
+    def counted(source: BiLSTMLayerSource, batch: Batch, *rest: Any) -> LayerStates:
+        read.append(0 if source.training else len(batch["input_ids"]))
+        return forward(source, batch, *rest)
+
+    def trained(*given: Any) -> None:
+        read.clear()  # what came before were trials
+        train(*given)
+        read.append(-sum(read))
+
+    monkeypatch.setattr(BiLSTMLayerSource, "forward", counted)
+    monkeypatch.setattr(distill_module, "train_phases", trained)
+    distill(recipe, reporter=QUIET, speed=False)
+    beside = -next(count for count in read if count < 0)
+    assert beside == sum(each.beside for each in found.trial.phases) * recipe.batch_size > 0
+    for each in found.trial.phases:
+        assert each.seconds is not None and 0 < each.forward < each.seconds
+        assert each.all_seconds == each.steps * each.seconds + each.beside * each.forward
 
 
 def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):

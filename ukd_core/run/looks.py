@@ -47,10 +47,18 @@ def sample_of(training: Training) -> Sample | None:
     split = "validation" if "validation" in training.rows else "train"
     rows = training.rows[split]
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-    most = min(MOST_ROWS, max(LEAST_ROWS, len(training.rows["train"]) // TRAINED))
-    kept = order[:most].sort().values
+    kept = order[:sample_size(len(training.rows["train"]))].sort().values
     kept = kept[rows.lengths()[kept].argsort(stable=True)]  # batches of like length hold little padding
     return Sample(split, RowDataset(rows, training.data.labels(split), training.answers.scores(split), keep=kept))
+
+
+def sample_size(trained: int) -> int:
+    """Most rows of a look.
+
+    Args:
+        trained: Training rows.
+    """
+    return min(MOST_ROWS, max(LEAST_ROWS, trained // TRAINED))
 
 
 class LayerLog(TrainerCallback):  # type: ignore[misc]

@@ -248,16 +248,27 @@ def phase_steps(recipe: Recipe, rows: int, phases: Sequence[Phase]) -> list[int]
     return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
+def checkpoint_interval(recipe: Recipe, rows: int, own: int) -> int:
+    """Steps between checkpoints: as many passes over the rows of a phase as come near one over all training rows.
+
+    Between passes the order of batches is drawn anew, so that a resumed run draws the same one.
+
+    Args:
+        recipe: Says how many rows a step has.
+        rows: Training rows.
+        own: Those that take part in the phase.
+    """
+    own_pass = math.ceil(own / recipe.batch_size)
+    return own_pass * max(1, round(math.ceil(rows / recipe.batch_size) / own_pass))
+
+
 def _train_phase(training: Training, phase: Phase, number: int, steps: int, folder: Path, select_best: bool) -> None:
     recipe = training.recipe
     seed = (recipe.seed + number) % 2**32
     set_seed(seed)
     model = _model(training, phase)
     train, validation = _datasets(training, phase, model)
-    # Checkpoints fall between passes over the rows of the phase: there the order of batches is drawn anew, so that a
-    # resumed run draws the same one.
-    own_pass = math.ceil(len(train) / recipe.batch_size)
-    interval = own_pass * max(1, round(math.ceil(len(training.rows["train"]) / recipe.batch_size) / own_pass))
+    interval = checkpoint_interval(recipe, len(training.rows["train"]), len(train))
     args = _arguments(training, folder, seed, steps, min(steps, interval), round(steps / phase.share),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,

@@ -85,12 +85,18 @@ class DistillationModel(nn.Module):
 
     def look(self, labels: Tensor, teacher_scores: Tensor, **batch: Tensor) -> dict[str, TermView]:
         """What the terms that can be looked at show of a batch, by their name in the log; see `Term.look`."""
-        looked = {key: term for key, term in self.terms.items()
-                  if isinstance(term, Term) and not any(need in NOT_LOOKED_AT for need in term.needs)}
+        looked = {key: term for key, term in self.terms.items() if isinstance(term, Term) and can_look(term)}
+        if not looked:
+            return {}
         states = self.source(batch, self.needs)
         seen = TermInput(states, labels, self.space.is_labelled(labels), teacher_scores.transpose(0, 1))
         views = {key: term.look(seen) for key, term in looked.items()}
         return {key: view for key, view in views.items() if view is not None}
+
+
+def can_look(term: Term) -> bool:
+    """Whether a term shows anything of its layers outside of training."""
+    return type(term).look is not Term.look and not any(need in NOT_LOOKED_AT for need in term.needs)
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]

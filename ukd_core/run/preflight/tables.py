@@ -152,11 +152,11 @@ def _costs(found: Preflight, trial: Trial) -> str:
              f"{megabytes(kept)} kept, {megabytes(needed)} while it is made"]]
     for each in trial.phases:
         if each.seconds is not None and each.activations is not None:
-            rows.append([f"training: {each.phase.name}", _time(each.steps * each.seconds),
+            rows.append([f"training: {each.phase.name}", _time(each.all_seconds),
                          f"+ {megabytes(found.training_bytes(each.activations))}", ""])
     rows.append(["at most", "", megabytes(found.peak_bytes()), ""])
-    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher, fitting of pseudo heads and "
-             "evaluation come on top)")
+    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher and fitting of pseudo heads "
+             "come on top)")
     return text_table(title, ["what", "time", "memory", "disk"], rows, (1, 2))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -21,12 +23,22 @@ from ukd_core.run.data import TaskData
 from ukd_core.run.files import writing
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.live import LiveTeacher, refuse_other_tokens, runs_live
-from ukd_core.run.phases import Training, needs_states, phase_batch, phase_steps, usable_phases
+from ukd_core.run.looks import sample_size
+from ukd_core.run.phases import (
+    Training,
+    checkpoint_interval,
+    labels_only,
+    needs_states,
+    phase_batch,
+    phase_steps,
+    usable_phases,
+)
 from ukd_core.run.plan import Plan, method_of
 from ukd_core.run.preflight.costs import pass_pace
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
 from ukd_core.run.rows import TokenizedRows
+from ukd_core.run.trainer import can_look
 from ukd_core.run.vocabulary import trim_vocabulary
 
 if TYPE_CHECKING:
@@ -36,6 +48,8 @@ if TYPE_CHECKING:
     from ukd_core.run.preflight.reading import Reading
     from ukd_core.run.trainer import DistillationModel
 
+MOST_STEPS, ENOUGH_SECONDS = 6, 0.5
+"""Steps are made to know what one takes until there are so many, or together, without the first, they took so long."""
 SEVERAL = 1e-3
 """A share above which a teacher layer counts as one that a student layer learns from."""
 
@@ -75,17 +89,27 @@ class PhaseTrial:
     maps: tuple[LayerMap, ...]
     seconds: float | None = None
     """Of one training step of a whole batch of typical rows; None where no step was made."""
+    forward: float = 0.0
+    """Of its forward pass."""
+    beside: float = 0.0
+    """Batches that are evaluated or looked at at checkpoints."""
     activations: int | None = None
     """Bytes kept for the backward pass of a whole batch of the longest rows."""
     tried: Batch | None = None
     """The batch that both were measured on."""
+
+    @property
+    def all_seconds(self) -> float:
+        """Of all steps of the phase, and of what is read beside them."""
+        return self.steps * (self.seconds or 0.0) + self.beside * self.forward
 
     def of_a(self, whole: Batch) -> PhaseTrial:
         """The same for a whole batch: as many steps of its rows, room for its longest one."""
         if self.tried is None or self.seconds is None or self.activations is None:
             return self
         rows, longer = whole.rows / self.tried.rows, max(1.0, whole.length / self.tried.length)
-        return replace(self, seconds=self.seconds * rows, activations=round(self.activations * rows * longer))
+        return replace(self, seconds=self.seconds * rows, forward=self.forward * rows,
+                       activations=round(self.activations * rows * longer))
 
 
 @dataclass(frozen=True)
@@ -109,7 +133,7 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, readings
         rows: Most rows of a batch.
         problems: Gets whatever does not fit; the other phases are tried all the same.
         readings: By side, teacher and student.
-        measure: Time batches of the teacher, and the second of two training steps in each phase; else one forward
+        measure: Time batches of the teacher, and a few training steps in each phase; else one forward
             pass of each.
     """
     grouped = measure and plan.recipe.group_by_length
@@ -127,7 +151,7 @@ def make_trial(plan: Plan, begun: Begun, rows: int, problems: Problems, readings
         steps = phase_steps(plan.recipe, len(plan.data.splits["train"]), phases)
         with _trimmed(training, readings["student"]) if measure else nullcontext(training) as trained:
             learned = sum(weight.numel() for weight in begun.student.model.parameters() if weight.requires_grad)
-            tried = [problems.attempt(_tried, trained, phase, count, rows, measure=measure)
+            tried = [problems.attempt(_tried, plan, trained, phase, count, rows, measure=measure)
                      for phase, count in zip(phases, steps, strict=True)]
     whole = Batch(min(plan.recipe.batch_size, len(plan.data.splits["train"])),
                   int(readings["student"].tokens.lengths().max()) if grouped else 0)
@@ -223,7 +247,7 @@ def _trimmed(training: Training, reading: Reading) -> Iterator[Training]:
         trimmed.restore()
 
 
-def _tried(training: Training, phase: Phase, steps: int, rows: int, *, measure: bool) -> PhaseTrial:
+def _tried(plan: Plan, training: Training, phase: Phase, steps: int, rows: int, *, measure: bool) -> PhaseTrial:
     model, batch = phase_batch(training, phase, rows)
     maps: list[LayerMap] = []
     with _maps_noted(model, maps):
@@ -233,25 +257,52 @@ def _tried(training: Training, phase: Phase, steps: int, rows: int, *, measure: 
                 model(**batch)
             return PhaseTrial(phase, steps, tuple(maps))
         model.train()
-        seconds, kept = _measured(model, batch)
+        measured = _measured(model, batch)
     own = Batch(*batch["input_ids"].shape)
-    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // 2]), seconds, kept, own)
+    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // measured.made]), measured.seconds, measured.forward,
+                      _read_beside(plan, phase, steps, model), measured.kept, own)
 
 
-def _measured(model: DistillationModel, batch: Mapping[str, Any]) -> tuple[float, int]:
-    """Seconds of the second of two training steps, and the bytes that it keeps for its backward pass."""
+def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel) -> float:
+    """Batches, of as many rows as a step has, that are evaluated or looked at in a phase."""
+    labelled, size = plan.data.labelled("train"), plan.recipe.batch_size
+    own = int(labelled.sum()) if labels_only(phase, plan.registry) else len(labelled)
+    times = math.ceil(steps / checkpoint_interval(plan.recipe, len(labelled), own))
+    held_out = plan.data.labelled("validation") if "validation" in plan.data.splits else labelled[:0]
+    evaluated = len(held_out) if held_out.any() else 0
+    looks = any(can_look(term) for term in model.term_list)
+    looked = min(sample_size(len(labelled)), len(held_out) or len(labelled)) if looks else 0
+    return (times * evaluated + (times + 1) * looked) / size
+
+
+class Measured(NamedTuple):
+    """What a training step took."""
+
+    made: int
+    """Steps that were made to know."""
+    seconds: float
+    forward: float
+    """Seconds until its loss was there."""
+    kept: int
+    """Bytes that its backward pass needs."""
+
+
+def _measured(model: DistillationModel, batch: Mapping[str, Any]) -> Measured:
+    """The median of a few training steps after the first one, in which kernels and memory pools are made."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=1e-6)
-    seconds, kept = 0.0, 0
-    for _ in range(2):
+    taken: list[tuple[float, float]] = []
+    while len(taken) < 2 or (len(taken) < MOST_STEPS and sum(seconds for seconds, _ in taken[1:]) < ENOUGH_SECONDS):
         start = time.perf_counter()
         with _bytes_kept(model) as sizes:
             loss = model(**batch)["loss"]
+        forward = time.perf_counter() - start
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        seconds, kept = time.perf_counter() - start, sum(sizes.values())
-    return seconds, kept
+        taken.append((time.perf_counter() - start, forward))
+    seconds, forward = (median(each) for each in zip(*taken[1:], strict=True))
+    return Measured(len(taken), seconds, forward, sum(sizes.values()))
 
 
 @contextmanager
