@@ -313,4 +313,4 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
     with full_precision(states):  # autocast would round the states that a float32 model shows
         # One product of matrices reads the states once and keeps no copy; a product by elements and a sum do not.
-        return (weights.unsqueeze(1) @ states).squeeze(1)
+        return torch.bmm(weights.unsqueeze(1), states).squeeze(1)

@@ -11,6 +11,7 @@ from ukd_core.errors import InputError
 from ukd_core.run.compare import Grid
 from ukd_core.run.compare.grid import Cell
 from ukd_core.run.compare.runs import board
+from ukd_core.run.compare.summary import MethodRow, Summary
 from ukd_core.run.progress import Reporter
 from ukd_core.spec import split_specs
 
@@ -127,3 +128,8 @@ def test_the_board_is_redrawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatc
     told = capsys.readouterr().err
     assert [told.index(text) for text in ("a table", "a line", "another table")] == sorted(
         told.index(text) for text in ("a table", "a line", "another table"))
+
+
+def test_a_bar_in_a_name_does_not_end_a_cell():
+    row = MethodRow("bert:./a|b", "none", (0.5,), 1, {}, None, 2.0)
+    assert r"| bert:./a\|b | none | 0.5000 | 1 |  |  |  | 2 |" in Summary("title", (), (row,)).markdown().splitlines()

@@ -239,6 +239,42 @@ def test_what_a_verdict_holds(tmp_path):
     assert f"{right:.4f}" in text and "1,250" in text and text.endswith(found.sentences[-1])
 
 
+def mostly_yes(right):
+    """200 rows, of which 140 are "yes"; a student that is right on a share of them, and one answer for all."""
+    labels = torch.tensor([1] * 140 + [0] * 60)
+    given = answers_of(np.random.default_rng(4), labels, right)
+    return {"validation.labels": labels, "validation.student": given,
+            "validation.teacher": torch.nn.functional.one_hot(labels, 2).float()}
+
+
+@pytest.mark.parametrize(("right", "words"), [(0.95, None), (0.7, "not above"), (0.3, "below")])
+def test_a_student_is_held_against_one_answer_for_all_rows(tmp_path, right, words):
+    answers = mostly_yes(right)
+    found = write_verdict(write_run(tmp_path / "run", answers))
+    own = (answers["validation.student"].argmax(-1) == answers["validation.labels"]).float().mean().item()
+    assert (found.floor.answer, found.floor.score) == ("yes", pytest.approx(0.7))
+    assert found.floor.over.mean == pytest.approx(own - 0.7)
+    told = [sentence for sentence in found.sentences if "to every row" in sentence]
+    assert told == ([] if words is None else [
+        f"The student is {words} a model that answers 'yes' to every row (accuracy 0.7000; {own - 0.7:+.4f}, 95 % "
+        f"interval [{found.floor.over.low:+.4f}, {found.floor.over.high:+.4f}]): it may have learned nothing of the "
+        "task."])
+    assert Verdict.read(json.loads((tmp_path / "run" / "verdict.json").read_text())) == found
+
+
+def test_one_answer_for_all_rows_is_that_of_the_metric(tmp_path):
+    labels = torch.tensor([1] * 60 + [0] * 140)
+    answers = {**mostly_yes(0.9), "validation.labels": labels}
+    found = verdict_of(write_run(tmp_path / "f1", answers, metric="f1"))
+    assert (found.floor.answer, found.floor.score) == ("yes", pytest.approx(2 * 60 / (200 + 60)))
+    found = verdict_of(write_run(tmp_path / "matthews", answers, metric="matthews_correlation"))
+    assert found.floor.score == 0.0
+    rows = {"validation.labels": torch.rand(9), "validation.teacher": torch.rand(9, 1),
+            "validation.student": torch.rand(9, 1)}
+    assert verdict_of(write_run(tmp_path / "numbers", rows, space="regression", metric="pearson",
+                                labels=("score",))).floor is None
+
+
 def test_test_rows_with_labels_come_before_validation_rows(tmp_path):
     both = {**scored(1), **scored(2, rows=50, split="test")}
     assert (verdict_of(write_run(tmp_path / "one", both)).split) == "test"

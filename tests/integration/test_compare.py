@@ -58,6 +58,15 @@ def test_a_grid_of_runs_becomes_two_tables(compare, tmp_path: Path):
         assert re.fullmatch(r"([+-]0\.\d{4} (helped|within noise|did not help) \[[+-]0\.\d{4}, [+-]0\.\d{4}\])?",
                             row[4])
     assert sorted(row[3] for row in rows[:3]) == ["1", "2", "3"]
+    truth = stored[f"{split}.labels"]
+    floor = max((truth == label).mean() for label in np.unique(truth))
+    below = [f"{row[1]} ({row[0]})" for row in rows
+             if np.mean([float(run["accuracy"]) for run in runs if (run["student"], run["method"]) == (row[0], row[1])]
+                        ) <= floor]
+    which = "every method is above that" if not below else f"not above that: {', '.join(below)}"
+    if len(below) == len(rows):
+        which = "no method is above that"
+    assert re.search(rf"\n'\w+' as the answer to every row has accuracy {floor:.4f}; {re.escape(which)}\.\n", summary)
     assert "teacher cnn" in out and "passes in batches of 32" in out
 
 

@@ -351,7 +351,7 @@ def _datasets(training: Training, phase: Phase, model: DistillationModel) -> tup
     return train, RowDataset(training.rows["validation"], data.labels("validation"))
 
 
-def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, run: int, *,
+def _arguments(training: Training, folder: Path, seed: int, steps: int, interval: int, all_steps: int, *,
                evaluate: bool, select_best: bool) -> TrainingArguments:
     recipe = training.recipe
     device = pick_device(recipe.device)
@@ -363,7 +363,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
         use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda", torch_compile=recipe.compile,
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
-        logging_steps=max(1, min(50, run // LOGS)),
+        logging_steps=max(1, min(50, all_steps // LOGS)),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)

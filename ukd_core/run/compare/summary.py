@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors.torch import load
 
 from ukd_core.run.combination import find_method
 from ukd_core.run.compare.bootstrap import Interval
+from ukd_core.run.compare.constant import Constant, best_constant
 from ukd_core.run.compare.grid import AT, BASELINE, Cell, Grid
 from ukd_core.run.compare.judge import Judge
 from ukd_core.run.files import write_text
@@ -66,9 +67,15 @@ class Summary:
     def markdown(self) -> str:
         """For a file: one table."""
         lines = [f"# {self.title}", "", f"| student | {' | '.join(HEADER)} |", "|---" * (len(HEADER) + 1) + "|",
-                 *(f"| {row.student} | {' | '.join(_cells(row, ' '))} |" for row in self.rows), "",
+                 *(f"| {' | '.join(_in_a_table(cell) for cell in (row.student, *_cells(row, ' ')))} |"
+                   for row in self.rows), "",
                  *(f"{note}\n" for note in self.notes)]
         return "\n".join(lines)
+
+
+def _in_a_table(cell: str) -> str:
+    """A cell of a Markdown table: a bar in the name of a folder would end it."""
+    return cell.replace("|", "\\|")
 
 
 def _cells(row: MethodRow, between: str) -> tuple[str, ...]:
@@ -97,7 +104,9 @@ def summary_of(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Reg
     space = registry.output_spaces.lookup(recipe.output_space)(first["labels"])
     space.metric = recipe.metric or space.metric
     rows = [row for student in grid.students for row in _of_student(grid, student, done, space, split)]
-    return Summary(_title(grid, first, space, split), _notes(grid, first, registry), tuple(rows))
+    _, labels = _predictions(grid.folder(next(iter(grid))), space, split)
+    notes = (*_notes(grid, first, registry), *_constant(best_constant(space, labels), space, rows))
+    return Summary(_title(grid, first, space, split), notes, tuple(rows))
 
 
 def _of_student(grid: Grid, student: str, done: Mapping[Cell, Mapping[str, Any]], space: OutputSpace, split: str
@@ -149,6 +158,16 @@ def _notes(grid: Grid, first: Mapping[str, Any], registry: Registry) -> tuple[st
         f"same learning rate for a student whatever the method. What differs: the phases of the methods ({phases})"
         f"{''.join(f'; {each}' for each in more)}.",
         "An interval says nothing about other data, and of many comparisons some look good by chance.")
+
+
+def _constant(constant: Constant | None, space: OutputSpace, rows: Sequence[MethodRow]) -> Iterator[str]:
+    """What a score has to beat before it means anything, and who does not."""
+    if constant is None:
+        return
+    below = [f"{row.method} ({row.student})" for row in rows if mean(row.scores) <= constant.score]
+    which = ("every method is above that" if not below else "no method is above that" if len(below) == len(rows)
+             else f"not above that: {', '.join(below)}")
+    yield f"{constant.answer!r} as the answer to every row has {space.metric} {constant.score:.4f}; {which}."
 
 
 def _write_runs(grid: Grid, done: Mapping[Cell, Mapping[str, Any]]) -> None:

@@ -53,6 +53,17 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """A model that gives every row the same answer, the best of these."""
+
+    answer: str
+    score: float
+    """In the verdict's metric."""
+    over: Interval
+    """The student's quality minus this one, paired by row, with its 95 % interval."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a finished run came to."""
 
@@ -73,6 +84,8 @@ class Verdict:
     """Teacher, student, then baseline and alternatives where there are any."""
     sentences: tuple[str, ...]
     """The verdict in words, the most important first."""
+    floor: Floor | None = None
+    """What has to be beaten; None where an answer is not one class, or no row has a label."""
 
     @property
     def teacher(self) -> Model:
@@ -107,13 +120,19 @@ class Verdict:
         VERDICT.check("verdict", values)
         own = {key: value for key, value in values.items() if key != VERDICT.key}
         return cls(**{**own, "difference": interval_of(own["difference"]), "sentences": tuple(own["sentences"]),
-                      "models": tuple(model_of(model) for model in own["models"])})
+                      "models": tuple(model_of(model) for model in own["models"]),
+                      "floor": floor_of(own.get("floor"))})
 
 
 def model_of(values: Mapping[str, Any]) -> Model:
     """A model from plain values."""
     return Model(**{**values, **{key: interval_of(values.get(key)) for key in ("quality", "over")},
                     **{key: speed_of(values.get(key)) for key in ("speed", "speed_cuda")}})
+
+
+def floor_of(values: Mapping[str, Any] | None) -> Floor | None:
+    """A floor from plain values."""
+    return None if values is None else Floor(**{**values, "over": Interval(**values["over"])})
 
 
 def interval_of(values: Mapping[str, float] | None) -> Interval | None:

@@ -14,10 +14,11 @@ from ukd_core import formats
 from ukd_core.errors import InputError
 from ukd_core.run.baseline import FOLDER, METHOD
 from ukd_core.run.compare.bootstrap import Interval
+from ukd_core.run.compare.constant import best_constant
 from ukd_core.run.compare.judge import Judge
 from ukd_core.run.files import write_text
 from ukd_core.run.verdict.calibration import calibration
-from ukd_core.run.verdict.judged import Model, Outcome, Verdict, model_of, speed_of
+from ukd_core.run.verdict.judged import Floor, Model, Outcome, Verdict, model_of, speed_of
 from ukd_core.run.verdict.stored import StoredRun, is_finished
 from ukd_core.run.verdict.words import sentences
 
@@ -47,7 +48,7 @@ def verdict_of(folder: str | Path, registry: Registry | None = None) -> Verdict:
     verdict = Verdict(run.metrics["method"], run.metrics["seed"], split, run.space.metric,
                       0 if split is None else len(run.labels(split)),
                       0 if split is None else int(run.labelled(split).sum()),
-                      outcome_of(over), over, tuple(models), ())
+                      outcome_of(over), over, tuple(models), (), None if split is None else _floor(run, split))
     return dataclasses.replace(verdict, sentences=tuple(sentences(verdict)))
 
 
@@ -136,6 +137,18 @@ def scores_of(run: StoredRun, split: str, logits: Tensor, *, compare: bool = Tru
         student = run.predictions(run.answers[f"{split}.student"])
         found["over"] = judge.difference(student[None, known], given[None, known])
     return found
+
+
+def _floor(run: StoredRun, split: str) -> Floor | None:
+    """The best of the models that give every row the same answer."""
+    known = run.labelled(split)
+    labels = run.labels(split)[known]
+    constant = best_constant(run.space, labels) if known.any() else None
+    if constant is None:
+        return None
+    student = run.predictions(run.answers[f"{split}.student"])[known]
+    return Floor(constant.answer, constant.score,
+                 Judge(run.space, labels).difference(student[None], constant.predictions[None]))
 
 
 def _compared(models: list[Model]) -> list[Model]:

@@ -10,13 +10,15 @@ from ukd_core.run.speed import BATCH
 
 if TYPE_CHECKING:
     from ukd_core.run.compare.bootstrap import Interval
-    from ukd_core.run.verdict.judged import Model, Verdict
+    from ukd_core.run.verdict.judged import Floor, Model, Verdict
 
 
 def sentences(verdict: Verdict) -> Iterator[str]:
     """What the figures come to; called once a verdict, with all but its sentences known."""
     yield _student(verdict)
     yield _distillation(verdict)
+    if verdict.floor is not None and verdict.floor.over.low <= 0.0:
+        yield _floor(verdict, verdict.floor)
     for model in verdict.alternatives:
         yield _alternative(verdict, model)
 
@@ -33,6 +35,13 @@ def _student(verdict: Verdict) -> str:
     first = (f"The student has {verdict.metric} {scores}" if student.kept is None else
              f"The student keeps {student.kept:.1%} of the teacher's {verdict.metric} ({scores})")
     return f"{first}{_cost(teacher, student)}."
+
+
+def _floor(verdict: Verdict, floor: Floor) -> str:
+    """A student that may have learned nothing but which answer pays."""
+    place = "below" if floor.over.high < 0.0 else "not above"
+    return (f"The student is {place} a model that answers {floor.answer!r} to every row ({verdict.metric} "
+            f"{floor.score:.4f}; {_interval(floor.over)}): it may have learned nothing of the task.")
 
 
 def _cost(teacher: Model, student: Model) -> str:
