@@ -116,7 +116,7 @@ class OutputSpace(ABC):
 
     @abstractmethod
     def metrics(self, predictions: np.ndarray, labels: np.ndarray) -> Mapping[str, float]:
-        """Scores under evaluate's names; without missing units.
+        """Scores under evaluate's names, finite also where all answers are the same; without missing units.
 
         Args:
             predictions: As `predictions` gives them, shape (units,) or (units, C).

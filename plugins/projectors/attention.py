@@ -57,9 +57,7 @@ class AttentionProjector(Projector):
         return weights.detach() if self.options.detach else weights
 
     def _scores(self, student: Tensor, teacher: Tensor) -> Tensor:
-        teacher = self._compared(teacher)
-        if self.options.score == "cosine":  # a dot product is that of the whole stacks where one of them is centred
-            student = self._compared(student)
+        student, teacher = self._compared(student), self._compared(teacher)
         return torch.bmm(student.transpose(0, 1), teacher.permute(1, 2, 0)).permute(1, 2, 0)
 
     def _compared(self, stack: Tensor) -> Tensor:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from ukd_core.errors import InputError
+from ukd_core.plugins import Registry
 from ukd_core.run.compare import Grid
+from ukd_core.run.compare.constant import best_constant
 from ukd_core.run.compare.grid import Cell
 from ukd_core.run.compare.runs import board
-from ukd_core.run.compare.summary import MethodRow, Summary
+from ukd_core.run.compare.summary import MethodRow, Summary, constant_note
 from ukd_core.run.progress import Reporter
 from ukd_core.spec import split_specs
 
@@ -133,3 +136,25 @@ def test_the_board_is_redrawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatc
 def test_a_bar_in_a_name_does_not_end_a_cell():
     row = MethodRow("bert:./a|b", "none", (0.5,), 1, {}, None, 2.0)
     assert r"| bert:./a\|b | none | 0.5000 | 1 |  |  |  | 2 |" in Summary("title", (), (row,)).markdown().splitlines()
+
+
+@pytest.mark.parametrize(("scores", "words"), [
+    ({"none": 0.8, "pkd": 0.9}, "every method is above that"),
+    ({"none": 0.5, "pkd": 0.7}, "no method is above that"),
+    ({"none": 0.7, "pkd": 0.71}, "not above that: none (cnn)"),
+])
+def test_methods_are_held_against_one_answer_for_all_rows(registry: Registry, scores: dict[str, float], words: str):
+    space = registry.output_spaces.lookup("classes")(("no", "yes"))
+    rows = [MethodRow("cnn", method, (score - 0.1, score + 0.1), 1, {}, None, 2.0) for method, score in scores.items()]
+    constant = best_constant(space, np.array([1] * 7 + [0] * 3))
+    assert list(constant_note(constant, space, rows)) == [
+        f"'yes' as the answer to every row has accuracy 0.7000; {words}."]
+    assert list(constant_note(None, space, rows)) == []
+
+
+def test_a_metric_without_a_value_for_one_answer_gives_no_floor(registry: Registry):
+    kind = registry.output_spaces.lookup("classes")
+    members = {name: member for name, member in vars(kind).items() if name not in ("__dict__", "__weakref__")}
+    odd = type("Odd", kind.__bases__, {**members, "primary_metric": "odd",
+                                       "metrics": lambda self, given, true: {"odd": float("nan")}})
+    assert best_constant(odd(("no", "yes")), np.array([0, 1, 1])) is None

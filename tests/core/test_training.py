@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import datasets
+import hypothesis.extra.numpy
+import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ukd_core import BuildContext, Phase, Recipe, TermSpec
 from ukd_core.plugins import Registry
 from ukd_core.run import trainer as trainer_module
 from ukd_core.run.data import TaskData
+from ukd_core.run.guards import all_finite
 from ukd_core.run.phases import Training, train_phases
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
@@ -65,6 +71,14 @@ def test_rows_that_no_text_reads_are_trained_only_where_the_table_is_whole(regis
     after = made.source.input_embeddings()
     assert before.abs().max() > 0 and after.shape == table.shape
     assert after[unread].equal(before) is trim
+
+
+@given(hypothesis.extra.numpy.arrays(np.float32, st.integers(0, 6).map(lambda rows: (rows, 2)), elements=st.floats(
+    width=32)))
+def test_extremes_tell_whether_all_numbers_are_finite(values: np.ndarray):
+    for kind in (torch.float32, torch.float64, torch.bfloat16):
+        tensor = torch.from_numpy(values).to(kind)
+        assert all_finite(tensor) is bool(tensor.isfinite().all())
 
 
 def test_a_finished_phase_is_read_again(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

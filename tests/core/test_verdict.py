@@ -247,7 +247,7 @@ def mostly_yes(right):
             "validation.teacher": torch.nn.functional.one_hot(labels, 2).float()}
 
 
-@pytest.mark.parametrize(("right", "words"), [(0.95, None), (0.7, "not above"), (0.3, "below")])
+@pytest.mark.parametrize(("right", "words"), [(0.95, None), (0.7, "not above"), (0.3, "below"), (0.79, "above")])
 def test_a_student_is_held_against_one_answer_for_all_rows(tmp_path, right, words):
     answers = mostly_yes(right)
     found = write_verdict(write_run(tmp_path / "run", answers))
@@ -255,11 +255,15 @@ def test_a_student_is_held_against_one_answer_for_all_rows(tmp_path, right, word
     assert (found.floor.answer, found.floor.score) == ("yes", pytest.approx(0.7))
     assert found.floor.over.mean == pytest.approx(own - 0.7)
     told = [sentence for sentence in found.sentences if "to every row" in sentence]
-    assert told == ([] if words is None else [
-        f"The student is {words} a model that answers 'yes' to every row (accuracy 0.7000; {own - 0.7:+.4f}, 95 % "
-        f"interval [{found.floor.over.low:+.4f}, {found.floor.over.high:+.4f}]): it may have learned nothing of the "
-        "task."])
-    assert Verdict.read(json.loads((tmp_path / "run" / "verdict.json").read_text())) == found
+    difference = (f"(accuracy 0.7000; {own - 0.7:+.4f}, 95 % interval [{found.floor.over.low:+.4f}, "
+                  f"{found.floor.over.high:+.4f}])")
+    model = "a model that answers 'yes' to every row"
+    assert told == {None: [], "above": [f"The student is above {model}, but within noise {difference}."]}.get(
+        words, [f"The student is {words} {model} {difference}: it may have learned nothing of the task."])
+    written = json.loads((tmp_path / "run" / "verdict.json").read_text())
+    assert Verdict.read(written) == found
+    written.pop("floor")
+    assert Verdict.read(written).floor is None
 
 
 def test_one_answer_for_all_rows_is_that_of_the_metric(tmp_path):
@@ -269,6 +273,9 @@ def test_one_answer_for_all_rows_is_that_of_the_metric(tmp_path):
     assert (found.floor.answer, found.floor.score) == ("yes", pytest.approx(2 * 60 / (200 + 60)))
     found = verdict_of(write_run(tmp_path / "matthews", answers, metric="matthews_correlation"))
     assert found.floor.score == 0.0
+    ones = {"validation.labels": torch.ones(9, dtype=torch.int64), "validation.teacher": torch.rand(9, 2),
+            "validation.student": torch.rand(9, 2)}
+    assert verdict_of(write_run(tmp_path / "ones", ones)).floor is None
     rows = {"validation.labels": torch.rand(9), "validation.teacher": torch.rand(9, 1),
             "validation.student": torch.rand(9, 1)}
     assert verdict_of(write_run(tmp_path / "numbers", rows, space="regression", metric="pearson",

@@ -37,7 +37,7 @@ def make(news: Path, cache: Path, output: Path, **changes: object) -> Recipe:
                         **changes})
 
 
-@pytest.mark.parametrize("method", ["none", "universal-kd"])
+@pytest.mark.parametrize("method", ["none", "logit-kd", "universal-kd"])
 def test_the_preflight_counts_what_is_read_beside_the_steps(news: Path, cache: Path, tmp_path: Path, method: str,
                                                             monkeypatch: pytest.MonkeyPatch):
     recipe = make(news, cache, tmp_path / "run", method=method)
@@ -60,9 +60,7 @@ def test_the_preflight_counts_what_is_read_beside_the_steps(news: Path, cache: P
     distill(recipe, reporter=QUIET, speed=False)
     beside = -next(count for count in read if count < 0)
     assert beside == sum(each.beside for each in found.trial.phases) * recipe.batch_size > 0
-    for each in found.trial.phases:
-        assert each.seconds is not None and 0 < each.forward < each.seconds
-        assert each.all_seconds == each.steps * each.seconds + each.beside * each.forward
+    assert all(each.evaluation > 0 for each in found.trial.phases)
 
 
 def test_run_folder(ukd: Command, news: Path, cache: Path, tmp_path: Path):
@@ -207,12 +205,48 @@ def test_interrupted_run_resumes_to_the_same_bytes(news: Path, cache: Path, tmp_
     (tmp_path / "data" / "train.jsonl").write_bytes((news / "train.jsonl").read_bytes())
     changes = {"data": str(tmp_path / "data"), "validation_fraction": 0.0, "epochs": 4, "max_labels": labels,
                "method": "none" if labels else "universal-kd"}
-    distill(make(news, cache, tmp_path / "whole", **changes), reporter=QUIET)
+    saved, save = [], trainer_module.DistillationTrainer._save_checkpoint
+
+    def noted(trainer: trainer_module.DistillationTrainer, *given: Any, **rest: Any) -> None:
+        saved.append((trainer.state.global_step, trainer.state.max_steps))
+        save(trainer, *given, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer_module.DistillationTrainer, "_save_checkpoint", noted)
+        distill(make(news, cache, tmp_path / "whole", **changes), reporter=QUIET)
+    assert saved and all(step < last for step, last in saved)  # what a phase ends with is written anyway
     recipe = make(news, cache, tmp_path / "cut", **changes)
     cut_at(12, recipe, monkeypatch)
     distill(recipe, resume=True, reporter=QUIET)
-    weights = [(tmp_path / name / "student" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
-    assert weights[0] == weights[1]
+    for name in ("student/model.safetensors", *([] if labels else ["layers.jsonl"])):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+    if not labels:
+        looks = [json.loads(line)["step"] for line in (tmp_path / "cut" / "layers.jsonl").read_text().splitlines()]
+        assert looks == [0, 5, 10, 15]  # before the first step, at checkpoints, at the end of the phase
+
+
+@pytest.mark.parametrize("rate", [1e-3, 5e-3])
+def test_what_terms_own_learns_at_its_own_rate(news: Path, cache: Path, tmp_path: Path, rate: float,
+                                               monkeypatch: pytest.MonkeyPatch):
+    create, told = trainer_module.DistillationTrainer.create_optimizer, []
+
+    def noted(trainer: trainer_module.DistillationTrainer, *given: Any) -> torch.optim.Optimizer:
+        made = create(trainer, *given)
+        rates = {id(parameter): (group["lr"], group["weight_decay"]) for group in made.param_groups
+                 for parameter in group["params"]}
+        told.append((len(made.param_groups), {name: rates[id(parameter)]
+                                              for name, parameter in trainer.model.named_parameters()}))
+        return made
+
+    monkeypatch.setattr(trainer_module.DistillationTrainer, "create_optimizer", noted)
+    distill(make(news, cache, tmp_path / "run", student="cnn", epochs=1, learning_rate=1e-3, weight_decay=0.1,
+                 head_learning_rate=rate), reporter=QUIET)
+    groups, rates = told[-2]  # the phase with the teacher, before the one with labels
+    assert groups == (2 if rate == 1e-3 else 4)
+    for name, found in rates.items():
+        decays = not name.endswith("bias") and ".norm." not in name
+        assert found == (rate if name.startswith("terms.") else 1e-3, 0.1 if decays else 0.0), name
+    assert any(name.startswith("terms.") for name in rates)
 
 
 @pytest.mark.parametrize("moment", ["when its checkpoint is written", "when it is logged"])

@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ukd_core.run.batches import RowDataset
 from ukd_core.run.lines import append_line, cut
-from ukd_core.run.quick_metrics import own_metric, quick_metric
+from ukd_core.run.quick_metrics import metric_of
 from ukd_core.run.trainer import DistillationModel
 from ukd_core.term import TermView
 
@@ -62,7 +62,7 @@ def sample_size(trained: int) -> int:
 
 
 class LayerLog(TrainerCallback):  # type: ignore[misc]
-    """Looks before the first step and at every checkpoint, and appends a JSON object a line and term.
+    """Looks before the first step, at every checkpoint and at the end, and appends a JSON object a line and term.
 
     A resumed phase looks at its checkpoint again, in place of the lines that were written from there on, so that the
     file is that of a run that nobody stopped. Where no term shows anything, nothing is written.
@@ -83,6 +83,8 @@ class LayerLog(TrainerCallback):  # type: ignore[misc]
         self.model = model
         self.sample = sample
         self.active = writes
+        self.step = -1
+        """Of the last look."""
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Before the first step, and where a resumed phase goes on."""
@@ -96,7 +98,13 @@ class LayerLog(TrainerCallback):  # type: ignore[misc]
         if self.active:
             self._look(args.device, state)
 
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Where the last step was not saved, because nothing is compared."""
+        if self.active and self.step != state.global_step:
+            self._look(args.device, state)
+
     def _look(self, device: torch.device, state: TrainerState) -> None:
+        self.step = state.global_step
         # What terms keep follows from the progress alone: it is set here, because a resumed run has set nothing yet.
         last = max(state.max_steps - 1, 0)
         self.model.on_progress(min(state.global_step, last) / max(state.max_steps, 1))
@@ -154,9 +162,8 @@ def _quality(scores: Tensor, labels: Tensor, space: OutputSpace) -> list[float] 
     known = space.is_labelled(labels)
     if not known.any():
         return None
-    answers, true = [space.predictions(layer[known]).numpy() for layer in scores], labels[known].numpy()
-    metric = quick_metric(space, answers[0], true) or own_metric(space)
-    return [metric(answer, true) for answer in answers]
+    metric, true = metric_of(space), labels[known].numpy()
+    return [metric(space.predictions(layer[known]).numpy(), true) for layer in scores]
 
 
 def rows_by_class(labels: Tensor, space: OutputSpace) -> dict[str, Tensor]:

@@ -32,8 +32,8 @@ from ukd_core.run.processes import Processes
 from ukd_core.run.trainer import (
     DistillationModel,
     DistillationTrainer,
-    EvaluateLast,
     JsonLog,
+    LastStep,
     ProgressBar,
     ProgressToModel,
 )
@@ -87,12 +87,12 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         rows, trimmed = trim_vocabulary(training.source, training.rows)
         training = replace(training, rows=rows)
     budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
-    for number, (phase, steps) in enumerate(zip(phases, budget, strict=True), start=1):
+    for number, phase in enumerate(phases, start=1):
         folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
         finished = folder / FINISHED
         if not finished.is_file():
             select_best = number == len(phases) or phases[number].start == "best"
-            _train_phase(training, phase, number, steps, folder, select_best)
+            _train_phase(training, phase, number, budget, folder, select_best)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
                 with writing(finished):
@@ -262,14 +262,15 @@ def checkpoint_interval(recipe: Recipe, rows: int, own: int) -> int:
     return own_pass * max(1, round(math.ceil(rows / recipe.batch_size) / own_pass))
 
 
-def _train_phase(training: Training, phase: Phase, number: int, steps: int, folder: Path, select_best: bool) -> None:
-    recipe = training.recipe
+def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence[int], folder: Path,
+                 select_best: bool) -> None:
+    recipe, steps = training.recipe, budget[number - 1]
     seed = (recipe.seed + number) % 2**32
     set_seed(seed)
     model = _model(training, phase)
     train, validation = _datasets(training, phase, model)
     interval = checkpoint_interval(recipe, len(training.rows["train"]), len(train))
-    args = _arguments(training, folder, seed, steps, min(steps, interval), round(steps / phase.share),
+    args = _arguments(training, folder, seed, steps, min(steps, interval), sum(budget),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,
                          processes=training.processes, labelled=training.data.labelled("train")[train.keep],
@@ -279,7 +280,7 @@ def _train_phase(training: Training, phase: Phase, number: int, steps: int, fold
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
             head_learning_rate=recipe.head_learning_rate, registry=training.registry,
-            callbacks=[FewCheckpoints(), ProgressToModel(model), *_logs(training, phase, number, model), EvaluateLast(),
+            callbacks=[FewCheckpoints(), ProgressToModel(model), *_logs(training, phase, number, model), LastStep(),
                        ProgressBar(advance)])
         with _beside(model.live, args):
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ukd_core.run.quick_metrics import own_metric, quick_metric
+from ukd_core.run.quick_metrics import metric_of
 
 if TYPE_CHECKING:
     from ukd_core.output_space import OutputSpace
@@ -26,17 +26,20 @@ class Constant:
 
 
 def best_constant(space: OutputSpace, labels: np.ndarray) -> Constant | None:
-    """The class that scores most where it is the answer to every row; None where an answer is not one class.
+    """The class that scores most where it is the answer to every row.
 
-    Of classes that score the same it is the first.
+    Of classes that score the same it is the first. None where an answer is not one class, where all rows are of one
+    class, and where the metric has no value for such answers.
 
     Args:
         space: Its `metric` is used.
         labels: Of labelled rows, shape (rows,).
     """
-    if space.problem_type != "single_label_classification":
+    if space.problem_type != "single_label_classification" or (labels == labels[0]).all():
         return None
-    answers = [np.full_like(labels, index) for index in range(space.size)]
-    metric = quick_metric(space, answers[0], labels) or own_metric(space)
-    best = int(np.argmax([metric(answer, labels) for answer in answers]))
-    return Constant(space.labels[best], own_metric(space)(answers[best], labels), answers[best])
+    metric = metric_of(space)
+    scores = np.array([metric(np.full_like(labels, index), labels) for index in range(space.size)])
+    if not np.isfinite(scores).any():
+        return None
+    best = int(np.nanargmax(np.where(np.isfinite(scores), scores, np.nan)))
+    return Constant(space.labels[best], float(scores[best]), np.full_like(labels, best))

@@ -32,14 +32,14 @@ class Judge:
 
     def quality(self, predictions: np.ndarray) -> Interval:
         """Score and interval; `predictions` has the shape of the labels."""
-        metric, draws = self._metric(predictions)
+        metric, draws = self._metric()
         return score_interval(predictions, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
 
     def difference(self, one: np.ndarray, other: np.ndarray) -> Interval:
         """Score of `one` minus that of `other`, paired by seed and row: both (seeds, rows) or (seeds, rows, C)."""
-        metric, draws = self._metric(one[0])
+        metric, draws = self._metric()
         return paired_difference(one, other, self.labels, metric, draws=draws, mean_over_rows=self._by_rows)
 
-    def _metric(self, predictions: np.ndarray) -> tuple[Metric, int]:
-        quick = quick_metric(self._space, predictions, self.labels)
+    def _metric(self) -> tuple[Metric, int]:
+        quick = quick_metric(self._space)
         return (own_metric(self._space), FEW_DRAWS) if quick is None else (quick, DRAWS)

@@ -90,8 +90,8 @@ def _cells(row: MethodRow, between: str) -> tuple[str, ...]:
 
 def summarise(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Registry) -> Summary:
     """Compare the runs of a grid and write ``runs.csv``, ``runs.parquet`` and ``summary.md`` into its folder."""
-    summary = summary_of(grid, done, registry)
     _write_runs(grid, done)
+    summary = summary_of(grid, done, registry)
     write_text(grid.output / "summary.md", summary.markdown())
     return summary
 
@@ -105,7 +105,7 @@ def summary_of(grid: Grid, done: Mapping[Cell, Mapping[str, Any]], registry: Reg
     space.metric = recipe.metric or space.metric
     rows = [row for student in grid.students for row in _of_student(grid, student, done, space, split)]
     _, labels = _predictions(grid.folder(next(iter(grid))), space, split)
-    notes = (*_notes(grid, first, registry), *_constant(best_constant(space, labels), space, rows))
+    notes = (*_notes(grid, first, registry), *constant_note(best_constant(space, labels), space, rows))
     return Summary(_title(grid, first, space, split), notes, tuple(rows))
 
 
@@ -160,7 +160,7 @@ def _notes(grid: Grid, first: Mapping[str, Any], registry: Registry) -> tuple[st
         "An interval says nothing about other data, and of many comparisons some look good by chance.")
 
 
-def _constant(constant: Constant | None, space: OutputSpace, rows: Sequence[MethodRow]) -> Iterator[str]:
+def constant_note(constant: Constant | None, space: OutputSpace, rows: Sequence[MethodRow]) -> Iterator[str]:
     """What a score has to beat before it means anything, and who does not."""
     if constant is None:
         return

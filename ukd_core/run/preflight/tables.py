@@ -155,8 +155,8 @@ def _costs(found: Preflight, trial: Trial) -> str:
             rows.append([f"training: {each.phase.name}", _time(each.all_seconds),
                          f"+ {megabytes(found.training_bytes(each.activations))}", ""])
     rows.append(["at most", "", megabytes(found.peak_bytes()), ""])
-    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher and fitting of pseudo heads "
-             "come on top)")
+    title = ("costs (estimated from a few batches on this CPU; fine-tuning of a teacher, fitting of pseudo heads and "
+             "the final scores come on top)")
     return text_table(title, ["what", "time", "memory", "disk"], rows, (1, 2))
 
 

@@ -23,6 +23,7 @@ from ukd_core.run.data import TaskData
 from ukd_core.run.files import writing
 from ukd_core.run.fingerprint import fingerprint
 from ukd_core.run.live import LiveTeacher, refuse_other_tokens, runs_live
+from ukd_core.run.looks import BATCH as LOOKED_AT_ONCE
 from ukd_core.run.looks import sample_size
 from ukd_core.run.phases import (
     Training,
@@ -89,10 +90,10 @@ class PhaseTrial:
     maps: tuple[LayerMap, ...]
     seconds: float | None = None
     """Of one training step of a whole batch of typical rows; None where no step was made."""
-    forward: float = 0.0
-    """Of its forward pass."""
+    evaluation: float = 0.0
+    """Seconds in which the student answers such a batch in evaluation."""
     beside: float = 0.0
-    """Batches that are evaluated or looked at at checkpoints."""
+    """Batches that are evaluated or looked at beside the steps."""
     activations: int | None = None
     """Bytes kept for the backward pass of a whole batch of the longest rows."""
     tried: Batch | None = None
@@ -101,14 +102,14 @@ class PhaseTrial:
     @property
     def all_seconds(self) -> float:
         """Of all steps of the phase, and of what is read beside them."""
-        return self.steps * (self.seconds or 0.0) + self.beside * self.forward
+        return self.steps * (self.seconds or 0.0) + self.beside * self.evaluation
 
     def of_a(self, whole: Batch) -> PhaseTrial:
         """The same for a whole batch: as many steps of its rows, room for its longest one."""
         if self.tried is None or self.seconds is None or self.activations is None:
             return self
         rows, longer = whole.rows / self.tried.rows, max(1.0, whole.length / self.tried.length)
-        return replace(self, seconds=self.seconds * rows, forward=self.forward * rows,
+        return replace(self, seconds=self.seconds * rows, evaluation=self.evaluation * rows,
                        activations=round(self.activations * rows * longer))
 
 
@@ -258,21 +259,32 @@ def _tried(plan: Plan, training: Training, phase: Phase, steps: int, rows: int, 
             return PhaseTrial(phase, steps, tuple(maps))
         model.train()
         measured = _measured(model, batch)
+    evaluation, views = _evaluated(model, batch)
     own = Batch(*batch["input_ids"].shape)
-    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // measured.made]), measured.seconds, measured.forward,
-                      _read_beside(plan, phase, steps, model), measured.kept, own)
+    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // measured.made]), measured.seconds, evaluation,
+                      _read_beside(plan, phase, steps, model, views), measured.kept, own)
 
 
-def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel) -> float:
-    """Batches, of as many rows as a step has, that are evaluated or looked at in a phase."""
-    labelled, size = plan.data.labelled("train"), plan.recipe.batch_size
+def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel, views: int) -> float:
+    """Batches, of as many rows as a step has, that are evaluated or looked at in a phase.
+
+    Args:
+        plan: The run.
+        phase: One of its phases.
+        steps: Of the phase.
+        model: Its terms.
+        views: How many of them show something; where none does, the first look at a batch is the last.
+    """
+    labelled = plan.data.labelled("train")
     own = int(labelled.sum()) if labels_only(phase, plan.registry) else len(labelled)
     times = math.ceil(steps / checkpoint_interval(plan.recipe, len(labelled), own))
     held_out = plan.data.labelled("validation") if "validation" in plan.data.splits else labelled[:0]
-    evaluated = len(held_out) if held_out.any() else 0
-    looks = any(can_look(term) for term in model.term_list)
-    looked = min(sample_size(len(labelled)), len(held_out) or len(labelled)) if looks else 0
-    return (times * evaluated + (times + 1) * looked) / size
+    evaluated = times * len(held_out) if held_out.any() else 0
+    sample = min(sample_size(len(labelled)), len(held_out) or len(labelled))
+    looked = (times + 1) * sample if views else min(LOOKED_AT_ONCE, sample)
+    if not any(can_look(term) for term in model.term_list):
+        looked = 0
+    return (evaluated + looked) / min(plan.recipe.batch_size, len(labelled))
 
 
 class Measured(NamedTuple):
@@ -281,8 +293,6 @@ class Measured(NamedTuple):
     made: int
     """Steps that were made to know."""
     seconds: float
-    forward: float
-    """Seconds until its loss was there."""
     kept: int
     """Bytes that its backward pass needs."""
 
@@ -291,18 +301,27 @@ def _measured(model: DistillationModel, batch: Mapping[str, Any]) -> Measured:
     """The median of a few training steps after the first one, in which kernels and memory pools are made."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=1e-6)
-    taken: list[tuple[float, float]] = []
-    while len(taken) < 2 or (len(taken) < MOST_STEPS and sum(seconds for seconds, _ in taken[1:]) < ENOUGH_SECONDS):
+    taken: list[float] = []
+    while len(taken) < 2 or (len(taken) < MOST_STEPS and sum(taken[1:]) < ENOUGH_SECONDS):
         start = time.perf_counter()
         with _bytes_kept(model) as sizes:
             loss = model(**batch)["loss"]
-        forward = time.perf_counter() - start
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        taken.append((time.perf_counter() - start, forward))
-    seconds, forward = (median(each) for each in zip(*taken[1:], strict=True))
-    return Measured(len(taken), seconds, forward, sum(sizes.values()))
+        taken.append(time.perf_counter() - start)
+    return Measured(len(taken), median(taken[1:]), sum(sizes.values()))
+
+
+def _evaluated(model: DistillationModel, batch: Mapping[str, Any]) -> tuple[float, int]:
+    """Seconds in which the student answers the batch in evaluation, and how many terms show something of it."""
+    model.eval()
+    with torch.no_grad():
+        start = time.perf_counter()
+        model(**batch)
+        seconds = time.perf_counter() - start
+        seen = {key: value for key, value in batch.items() if key not in ("teacher_states", "teacher_batch")}
+        return seconds, len(model.look(**seen)) if "teacher_scores" in seen else 0
 
 
 @contextmanager

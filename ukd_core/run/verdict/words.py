@@ -39,9 +39,12 @@ def _student(verdict: Verdict) -> str:
 
 def _floor(verdict: Verdict, floor: Floor) -> str:
     """A student that may have learned nothing but which answer pays."""
+    model = f"a model that answers {floor.answer!r} to every row"
+    difference = f"({verdict.metric} {floor.score:.4f}; {_interval(floor.over)})"
+    if floor.over.mean > 0.0:
+        return f"The student is above {model}, but within noise {difference}."
     place = "below" if floor.over.high < 0.0 else "not above"
-    return (f"The student is {place} a model that answers {floor.answer!r} to every row ({verdict.metric} "
-            f"{floor.score:.4f}; {_interval(floor.over)}): it may have learned nothing of the task.")
+    return f"The student is {place} {model} {difference}: it may have learned nothing of the task."
 
 
 def _cost(teacher: Model, student: Model) -> str:
