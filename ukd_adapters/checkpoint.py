@@ -97,10 +97,11 @@ def check_location(where: str, location: str) -> None:
             found = "a file" if folder.exists() else "no such folder"
             raise InputError(where, f"expected a model folder or a hub name org/name, got {found}", "Check the path.")
         return
+    others = [path for path in folder.iterdir() if path.exists() and not path.is_dir()]
     for patterns, what in (((("config.json"),), "config.json"), (WEIGHT_FILES, "weights (model.safetensors)"),
                            (TOKENIZER_FILES, "a tokenizer (tokenizer.json)")):
         found_files = [path for pattern in patterns for path in folder.glob(pattern)]
-        odd = [path.name for path in found_files if not path.is_file()]
+        odd = [path.name for path in (*found_files, *others) if not path.is_file()]
         if odd:  # to read a device or a pipe might never end
             raise InputError(where, f"expected files, got {odd[0]!r}, which is none or leads to none",
                              "Save model and tokenizer into it with save_pretrained.")

@@ -42,7 +42,8 @@ def stored_pooling(location: str | Path) -> str | None:
     """
     try:
         if Path(location).is_dir():
-            text = (Path(location) / SENTENCE_TRANSFORMERS_FILE).read_text(encoding="utf-8")
+            file = Path(location) / SENTENCE_TRANSFORMERS_FILE
+            text = file.read_text(encoding="utf-8") if file.is_file() else "{}"  # a pipe would be waited for
         else:
             with quiet():
                 text = Path(cached_file(str(location), SENTENCE_TRANSFORMERS_FILE)).read_text(encoding="utf-8")

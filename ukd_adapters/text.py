@@ -50,6 +50,8 @@ def read_words(path: Path, *, lowercase: bool, plain: bool = False) -> PreTraine
     """
     where = f"vocabulary '{path}'"
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise FileNotFoundError(path)
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(where, "expected a UTF-8 text file with one word a line, got something unreadable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import fasttext
@@ -72,8 +73,10 @@ def test_vocabulary_file_of_a_torchtext_vocab(tmp_path):
 
 
 def test_vocabulary_file_that_is_missing_or_empty(tmp_path):
-    refused(f"vocabulary '{tmp_path}/none.txt': expected a UTF-8 text file with one word a line, got something "
-            "unreadable. Give words, teacher or the path of such a file.", vocabulary=f"{tmp_path}/none.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    for name in ("none.txt", "pipe.txt"):
+        refused(f"vocabulary '{tmp_path}/{name}': expected a UTF-8 text file with one word a line, got something "
+                "unreadable. Give words, teacher or the path of such a file.", vocabulary=f"{tmp_path}/{name}")
     (tmp_path / "empty.txt").write_text("\n<unk>\n")
     refused(f"vocabulary '{tmp_path}/empty.txt': expected one word a line, got an empty file. Write one word a line.",
             vocabulary=f"{tmp_path}/empty.txt")

@@ -252,11 +252,18 @@ def test_links_of_a_download_cache_are_read(ukd: Command, model: Path, tmp_path:
     answers(ukd, model)
 
 
-def test_a_pipe_is_no_file(registry: Registry, model: Path):
-    (model / "tokenizer.json").unlink()
-    os.mkfifo(model / "tokenizer.json")
-    refused(registry, model, "expected files, got 'tokenizer.json', which is none or leads to none. Save model and "
-                        "tokenizer into it with save_pretrained.")
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "notes"])
+def test_a_pipe_is_no_file(registry: Registry, model: Path, name: str):
+    (model / name).unlink(missing_ok=True)
+    os.mkfifo(model / name)
+    refused(registry, model, f"expected files, got '{name}', which is none or leads to none. Save model and "
+                             "tokenizer into it with save_pretrained.")
+
+
+def test_a_pipe_in_the_place_of_a_pooling_file_says_nothing(ukd: Command, model: Path):
+    (model / "1_Pooling").mkdir()
+    os.mkfifo(model / "1_Pooling" / "config.json")
+    answers(ukd, model)
 
 
 @pytest.mark.parametrize("name", ["../../x", "/no/such/folder", "../x", "x\0y", "org/../../x", "bert:from=../../x",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,9 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, content: bytes, text: str):
 
 def test_a_recipe_that_is_not_there(tmp_path: Path):
     assert refusal(tmp_path / "run.yaml") == "no such file."
-    assert refusal(tmp_path) == f"expected a YAML file, got [Errno 21] Is a directory: '{tmp_path}'."
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for place in (tmp_path, tmp_path / "pipe.yaml", Path("/dev/zero")):
+        assert refusal(place) == "expected a YAML file, got a folder, a device or a pipe."
 
 
 def test_help_imports_no_torch():

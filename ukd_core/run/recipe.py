@@ -151,6 +151,8 @@ def _absolute(text: str | None) -> str | None:
 def _read_yaml(path: Path) -> dict[str, Any]:
     where = f"recipe '{path}'"
     try:
+        if path.exists() and not path.is_file():  # to read a device or a pipe might never end
+            raise ValueError("a folder, a device or a pipe")
         values = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(where, "no such file") from error
