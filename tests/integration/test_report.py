@@ -87,8 +87,10 @@ def test_every_part_of_a_runs_page_is_there(run: Path, page: Page):
     assert links and all(link[1:] in ids for link in links)
     metrics = json.loads((run / "metrics.json").read_text())
     verdict = page.texts("p")
-    sentences = verdict_of(run).sentences
-    assert len(sentences) >= 2 and "labels alone" in sentences[1] and set(sentences) <= set(verdict)
+    judged = verdict_of(run)
+    sentences = judged.sentences
+    assert judged.floor is not None and len(sentences) == 2 + (judged.floor.over.low <= 0.0)
+    assert "labels alone" in sentences[1] and set(sentences) <= set(verdict)
     assert f"{metrics['speed']['student']['p50_ms']:.2f}" in page.texts("td")
     assert f"{metrics['student']['metrics']['accuracy']:.4f}" in page.texts("td")
     assert {"teacher", "student", "baseline", "labels alone"} <= set(page.texts("span", "td", "text"))

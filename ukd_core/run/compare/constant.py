@@ -41,5 +41,5 @@ def best_constant(space: OutputSpace, labels: np.ndarray) -> Constant | None:
     scores = np.array([metric(np.full_like(labels, index), labels) for index in range(space.size)])
     if not np.isfinite(scores).any():
         return None
-    best = int(np.nanargmax(np.where(np.isfinite(scores), scores, np.nan)))
+    best = int(np.argmax(np.where(np.isfinite(scores), scores, -np.inf)))
     return Constant(space.labels[best], float(scores[best]), np.full_like(labels, best))
