@@ -2,118 +2,143 @@
 
     python benchmarks/step_cost.py --data FOLDER --rows 3200 --epochs 2 --students bilstm,cnn,bert
 
-Two whole runs with one seed share a process and take turns after every step, so whatever else the machine does falls
-on both alike. A turn is all that happens between the beginnings of two steps: the batch, the step, the log, and once
-the change of phases. Printed are the sum and the median of the turns of each run, and their ratios.
+Two whole runs with one seed, each in a process of its own, take turns after every few steps, so whatever else the
+machine does falls on both alike. A turn is all that happens from the beginning of its first step to that of the next
+turn: batches, steps, logs, and once the change of phases. Printed are the sum and the median of the turns of each run,
+and their ratios. Every repeat is begun by the other one.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
 from statistics import median
-from threading import Condition, current_thread
 from typing import Any
+from unittest.mock import patch
 
 from contest import Contest, Pair, command_line, ours, prepared
 from method_cost import METHODS, STUDENTS, trained
 
 from ukd_core.run.trainer import ProgressToModel
 
+SPAWN = multiprocessing.get_context("spawn")  # a forked process has no pool of threads to compute with
 
-class Turns:
-    """Lets one of two threads work at a time.
+
+@dataclass
+class Side:
+    """One of two processes that take turns.
 
     Args:
-        names: Of the threads; the first begins.
+        mine: Released when this side's turn begins.
+        others: Released when it ends.
+        alone: Set once the other side is done.
+        leaves: To set when this one is.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.working = list(names)
-        self.turn = names[0]
-        self.changed = Condition()
-        self.spent: dict[str, list[float]] = {name: [] for name in names}
-        self.began: dict[str, float] = {}
+    mine: Semaphore
+    others: Semaphore
+    alone: Event
+    leaves: Event
 
-    def begin(self, name: str) -> None:
-        """Wait for the first turn."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.turn == name)
+    def wait(self) -> None:
+        """For the turn to begin."""
+        if not self.alone.is_set():
+            self.mine.acquire()
 
-    def change(self, name: str) -> None:
-        """A step begins: the turn ends, and the next one starts when the other has had his."""
-        if name in self.began:
-            self.spent[name].append(time.perf_counter() - self.began[name])
-        with self.changed:
-            self._give_away(name)
-            self.changed.wait_for(lambda: self.turn == name)
-        self.began[name] = time.perf_counter()
+    def change(self) -> None:
+        """The turn ends; the next one begins when the other side has had its own."""
+        self.others.release()
+        self.wait()
 
-    def leave(self, name: str) -> None:
-        """The run is over; the other has all turns."""
-        with self.changed:
-            self._give_away(name)
-            self.working.remove(name)
+    def leave(self) -> None:
+        """No more turns: the other side has them all."""
+        self.leaves.set()
+        self.others.release()
 
-    def _give_away(self, name: str) -> None:
-        self.turn = next((other for other in self.working if other != name), name)
-        self.changed.notify_all()
+
+def two_sides() -> tuple[Side, Side]:
+    """The first one begins."""
+    (first, second), (one, other) = (SPAWN.Semaphore(1), SPAWN.Semaphore(0)), (SPAWN.Event(), SPAWN.Event())
+    return Side(first, second, alone=other, leaves=one), Side(second, first, alone=one, leaves=other)
 
 
 @contextmanager
-def every_step(turns: Turns) -> Iterator[None]:
-    """Within the context every training step begins with a change of turns."""
-    begin = ProgressToModel.on_step_begin
+def turns_of(side: Side, steps: int) -> Iterator[list[float]]:
+    """Within the context a training changes turns before every so many steps; seconds of each turn, but the last."""
+    begin, spent, place = ProgressToModel.on_step_begin, [], {"step": 0, "began": 0.0}
 
     def changed(self: ProgressToModel, *args: Any, **rest: Any) -> None:
-        turns.change(current_thread().name)
+        if place["step"] % steps == 0:
+            if place["step"]:
+                spent.append(time.perf_counter() - place["began"])
+            side.change()
+            place["began"] = time.perf_counter()
+        place["step"] += 1
         begin(self, *args, **rest)
 
-    ProgressToModel.on_step_begin = changed  # type: ignore[method-assign]
+    side.wait()
     try:
-        yield
+        with patch.object(ProgressToModel, "on_step_begin", changed):
+            yield spent
     finally:
-        ProgressToModel.on_step_begin = begin  # type: ignore[method-assign]
+        side.leave()
 
 
-def in_turns(contest: Contest, cache: Path) -> dict[str, list[float]]:
-    """Seconds of each turn of both methods; the last turn of a run is not among them."""
-    turns = Turns(METHODS)
-
-    def run(method: str) -> None:
-        current_thread().name = method
-        turns.begin(method)
-        try:
+def run(contest: Contest, cache: Path, method: str, sides: list[Side], found: SimpleQueue[list[float]]) -> None:
+    """The process of one method: all its repeats."""
+    ours(contest, cache, 0, method=method, epochs=0.1)  # pays for imports and first kernels
+    for side in sides:
+        with turns_of(side, contest.options.turn) as spent:
             trained(contest, cache, method)
-        finally:
-            turns.leave(method)
+        found.put(spent)
 
-    with every_step(turns), ThreadPoolExecutor(len(METHODS)) as pool:
-        for done in [pool.submit(run, method) for method in METHODS]:
-            done.result()
-    return turns.spent
+
+def in_turns(contest: Contest, cache: Path) -> Iterator[tuple[list[float], list[float]]]:
+    """Seconds of the turns of both methods, repeat by repeat."""
+    pairs = [two_sides() for _ in range(contest.options.repeats)]
+    sides = zip(*(pair if number % 2 == 0 else pair[::-1] for number, pair in enumerate(pairs)), strict=True)
+    queues: list[SimpleQueue[list[float]]] = [SPAWN.SimpleQueue() for _ in METHODS]
+    processes = [SPAWN.Process(target=run, args=(contest, cache, method, list(own), queue), daemon=True)
+                 for method, own, queue in zip(METHODS, sides, queues, strict=True)]
+    for process in processes:
+        process.start()
+    for _ in pairs:
+        plain, method = (taken(queue, process) for queue, process in zip(queues, processes, strict=True))
+        yield plain, method
+
+
+def taken(queue: SimpleQueue[list[float]], process: SpawnProcess) -> list[float]:
+    """What the process gives next."""
+    while queue.empty():
+        process.join(0.1)
+        if not process.is_alive() and queue.empty():
+            raise SystemExit("a run ended with an error, see above")
+    return queue.get()
 
 
 def main() -> None:
     parser = command_line(__doc__, pairs=False)
     parser.add_argument("--students", default="bilstm,cnn,bert", help=f"some of {', '.join(STUDENTS)}")
+    parser.add_argument("--turn", type=int, default=10, help="steps of a turn")
     options: argparse.Namespace = parser.parse_args()
-    print(f"{'student':>8} {'steps':>6} {'none, s':>9} {'universal, s':>13} {'ratio':>7} "
-          f"{'median step, ms':>16} {'universal':>10} {'ratio':>7}")
+    print(f"{'student':>8} {'turns':>6} {'none, s':>9} {'universal, s':>13} {'ratio':>7} "
+          f"{'median turn, ms':>16} {'universal':>10} {'ratio':>7}")
     for name in options.students.split(","):
         with prepared(options, Pair("minilm", STUDENTS[name])) as contest:
             cache = contest.folder / "cache"
-            for method in METHODS:  # fills the cache and pays for imports and first kernels
-                ours(contest, cache, 0, method=method, epochs=0.1)
-            for _ in range(options.repeats):
-                plain, method_turns = (spent for spent in in_turns(contest, cache).values())
-                sums, steps = [sum(plain), sum(method_turns)], [1e3 * median(plain), 1e3 * median(method_turns)]
+            ours(contest, cache, 0, method="universal-kd", epochs=0.1)  # fills the cache
+            for plain, method in in_turns(contest, cache):
+                sums, turns = [sum(plain), sum(method)], [1e3 * median(plain), 1e3 * median(method)]
                 print(f"{name:>8} {len(plain):6} {sums[0]:9.2f} {sums[1]:13.2f} {sums[1] / sums[0]:7.3f} "
-                      f"{steps[0]:16.2f} {steps[1]:10.2f} {steps[1] / steps[0]:7.3f}", flush=True)
+                      f"{turns[0]:16.2f} {turns[1]:10.2f} {turns[1] / turns[0]:7.3f}", flush=True)
 
 
 if __name__ == "__main__":

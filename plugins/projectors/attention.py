@@ -52,13 +52,16 @@ class AttentionProjector(Projector):
             scores = self._scores(at_least_float32(student), at_least_float32(teacher))
             if self.options.temperature != 1.0:
                 # Subtracting the greatest first keeps the quotient finite for any temperature.
-                scores = (scores - scores.detach().amax(dim=1, keepdim=True)) / self.options.temperature
-            weights = scores.softmax(dim=1).to(student.dtype)
+                scores = (scores - scores.detach().amax(dim=-1, keepdim=True)) / self.options.temperature
+            weights = scores.softmax(dim=-1).to(student.dtype).permute(1, 2, 0)
         return weights.detach() if self.options.detach else weights
 
     def _scores(self, student: Tensor, teacher: Tensor) -> Tensor:
-        student, teacher = self._compared(student), self._compared(teacher)
-        return torch.bmm(student.transpose(0, 1), teacher.permute(1, 2, 0)).permute(1, 2, 0)
+        """Scores of all pairs of layers, units first: shape (units, S, T)."""
+        teacher = self._compared(teacher)
+        if self.options.score == "cosine":
+            student = self._compared(student)  # a dot product with what is centred ignores a constant on this side
+        return torch.bmm(student.transpose(0, 1), teacher.permute(1, 2, 0))
 
     def _compared(self, stack: Tensor) -> Tensor:
         centred = stack - stack.mean(dim=-1, keepdim=True) if self._centres(stack.shape[-1]) else stack
