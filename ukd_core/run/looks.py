@@ -28,7 +28,7 @@ LEAST_ROWS = 64
 """Fewer tell nothing."""
 TRAINED = 64
 """Training rows for one row that is looked at, so that a look costs less than a hundredth of a pass."""
-BATCH = 64
+BATCH = 32
 DIGITS = 6
 
 

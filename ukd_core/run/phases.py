@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ukd_core.run.rows import TokenizedRows
 
 LOGS = 20
-"""Lines of losses that a run's log has at least, where there are as many steps; a phase has its share of them."""
+"""Lines of losses that a run's log has, about, or more where there are many steps; a phase has its share of them."""
 _FOLDER_NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
@@ -364,7 +364,7 @@ def _arguments(training: Training, folder: Path, seed: int, steps: int, interval
         seed=seed, data_seed=seed, bf16=use_bf16(recipe.precision, device),
         use_cpu=device.type == "cpu", dataloader_pin_memory=device.type == "cuda", torch_compile=recipe.compile,
         remove_unused_columns=False, report_to="none", disable_tqdm=True, logging_nan_inf_filter=False,
-        logging_steps=max(1, min(50, all_steps // LOGS)),
+        logging_steps=max(1, min(50, round(all_steps / LOGS))),
         eval_strategy="steps" if evaluate else "no", eval_steps=interval, save_strategy="steps",
         save_steps=interval, load_best_model_at_end=select_best,
         metric_for_best_model=training.data.space.metric if select_best else None, greater_is_better=True)
