@@ -73,15 +73,16 @@ def two_sides() -> tuple[Side, Side]:
 @contextmanager
 def turns_of(side: Side, steps: int) -> Iterator[list[float]]:
     """Within the context a training changes turns before every so many steps; seconds of each turn, but the last."""
-    begin, spent, place = ProgressToModel.on_step_begin, [], {"step": 0, "began": 0.0}
+    begin, spent, step, began = ProgressToModel.on_step_begin, [], 0, 0.0
 
     def changed(self: ProgressToModel, *args: Any, **rest: Any) -> None:
-        if place["step"] % steps == 0:
-            if place["step"]:
-                spent.append(time.perf_counter() - place["began"])
+        nonlocal step, began
+        if step % steps == 0:
+            if step:
+                spent.append(time.perf_counter() - began)
             side.change()
-            place["began"] = time.perf_counter()
-        place["step"] += 1
+            began = time.perf_counter()
+        step += 1
         begin(self, *args, **rest)
 
     side.wait()

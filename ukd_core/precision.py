@@ -18,7 +18,7 @@ def at_least_float32(values: Tensor) -> Tensor:
     Returns:
         The same shape.
     """
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+    return values if values.dtype.itemsize >= torch.float32.itemsize else values.float()
 
 
 def full_precision(values: Tensor) -> AbstractContextManager[Any]:

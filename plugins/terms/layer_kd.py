@@ -84,8 +84,8 @@ class LayerKDTerm(Term):
 
     def scores_of_layers(self, batch: TermInput) -> Tensor:
         """Scores of the student's pseudo heads, shape (S, units, C), float32 at least."""
-        return at_least_float32(torch.stack([_score(head, states) for head, states
-                                             in zip(self.heads, batch.student.pooled, strict=False)]))
+        return torch.stack([head(at_least_float32(states)) for head, states
+                            in zip(self.heads, batch.student.pooled, strict=False)])
 
     def matching_loss(self, batch: TermInput, student: Tensor) -> Tensor:
         """The loss for the scores of the student's layers, (S, units, C); shape ()."""
@@ -108,10 +108,3 @@ class LayerKDTerm(Term):
 
     def _count(self, layers: int) -> int:
         return layers if self.options.include_final or layers == 1 else layers - 1
-
-
-def _score(head: nn.Module, states: Tensor) -> Tensor:
-    """The states may come in half precision from an autocast forward pass; a head reads them as its weights are."""
-    weight = next(head.parameters(), None)
-    scores: Tensor = head(at_least_float32(states) if weight is None else states.to(weight.dtype))
-    return scores

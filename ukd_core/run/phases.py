@@ -90,7 +90,9 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     for number, phase in enumerate(phases, start=1):
         folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
         finished = folder / FINISHED
-        if not finished.is_file():
+        if finished.is_file():
+            load_model(training.source.model, str(finished))
+        else:
             select_best = number == len(phases) or phases[number].start == "best"
             _train_phase(training, phase, number, budget, folder, select_best)
             if training.processes.is_main:
@@ -99,7 +101,6 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
                     save_model(training.source.model, str(scratch))
                 scratch.replace(finished)
             training.processes.wait()
-        load_model(training.source.model, str(finished))
     if trimmed is not None:
         trimmed.restore()
     training.source.to(device)

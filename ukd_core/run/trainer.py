@@ -48,6 +48,8 @@ class DistillationModel(nn.Module):
         super().__init__()
         self.source = source
         self.terms = nn.ModuleDict(terms)
+        self.term_list = list(terms.values())
+        """The terms in the order of their weights."""
         self.specs = specs
         self.space = space
         self.weights = [spec.weight_at(0.0) for spec in specs]
@@ -55,11 +57,6 @@ class DistillationModel(nn.Module):
                                if need.startswith("student-"))
         self.live = live
         self.teacher_needs = shown("teacher", (need for term in terms.values() for need in term.needs))
-
-    @property
-    def term_list(self) -> list[Term]:
-        """The terms in the order of their weights."""
-        return [term for term in self.terms.values() if isinstance(term, Term)]
 
     def on_progress(self, fraction: float) -> None:
         """Give terms (and through them projectors) and weights the progress of the phase, 0 ≤ fraction < 1."""
