@@ -9,7 +9,7 @@ from ukd_core import Phase, Recipe, TermSpec
 from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.plugins import Registry
 from ukd_core.run.data import TaskData
-from ukd_core.run.phases import check_phases, needs_states, usable_phases
+from ukd_core.run.phases import check_phases, checkpoint_interval, needs_states, usable_phases
 
 RECIPE = Recipe.make({"teacher": "bert", "student": "cnn", "data": "d.csv", "output": "o"})
 
@@ -82,3 +82,16 @@ def test_a_phase_of_labels_gives_its_share_away_where_none_are(registry: Registr
 def test_states_are_kept_for_the_methods_on_hidden_states_alone(registry: Registry):
     asking = {name for name, method in registry.methods.items() if needs_states(method.phases, registry)}
     assert asking == {"pkd", "pkd-last", "alp-kd", "ckd", "rail-kd", "rail-kd-concatenated"}
+
+
+@pytest.mark.parametrize(("rows", "own", "compared", "steps"), [
+    (320, 320, True, 10),  # every pass
+    (320, 320, False, 50),  # five passes
+    (320, 256, False, 56),  # seven, for a pass is whole
+    (320, 32, True, 10),  # ten passes over the labelled rows are one over all
+    (320, 32, False, 50),
+    (3200, 3200, False, 100),
+    (1, 1, False, 50),
+])
+def test_checkpoints_are_on_the_ends_of_passes(rows: int, own: int, compared: bool, steps: int):
+    assert checkpoint_interval(RECIPE.model_copy(update={"batch_size": 32}), rows, own, compared=compared) == steps

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 LOGS = 20
 """Lines of losses that a run's log has, about, or more where there are many steps; a phase has its share of them."""
+LEAST_STEPS = 50
+"""Steps between checkpoints that are not compared: a pass over a few hundred rows takes less time than a checkpoint."""
 _FOLDER_NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
@@ -249,8 +251,10 @@ def phase_steps(recipe: Recipe, rows: int, phases: Sequence[Phase]) -> list[int]
     return [max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def checkpoint_interval(recipe: Recipe, rows: int, own: int) -> int:
+def checkpoint_interval(recipe: Recipe, rows: int, own: int, *, compared: bool) -> int:
     """Steps between checkpoints: as many passes over the rows of a phase as come near one over all training rows.
+
+    Where checkpoints are not compared they only serve a resumed run: then as many passes as have `LEAST_STEPS`.
 
     Between passes the order of batches is drawn anew, so that a resumed run draws the same one.
 
@@ -258,9 +262,11 @@ def checkpoint_interval(recipe: Recipe, rows: int, own: int) -> int:
         recipe: Says how many rows a step has.
         rows: Training rows.
         own: Those that take part in the phase.
+        compared: Whether there are validation rows to compare checkpoints on.
     """
     own_pass = math.ceil(own / recipe.batch_size)
-    return own_pass * max(1, round(math.ceil(rows / recipe.batch_size) / own_pass))
+    passes = max(1, round(math.ceil(rows / recipe.batch_size) / own_pass))
+    return own_pass * (passes if compared else max(passes, math.ceil(LEAST_STEPS / own_pass)))
 
 
 def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence[int], folder: Path,
@@ -270,7 +276,7 @@ def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence
     set_seed(seed)
     model = _model(training, phase)
     train, validation = _datasets(training, phase, model)
-    interval = checkpoint_interval(recipe, len(training.rows["train"]), len(train))
+    interval = checkpoint_interval(recipe, len(training.rows["train"]), len(train), compared=validation is not None)
     args = _arguments(training, folder, seed, steps, min(steps, interval), sum(budget),
                       evaluate=validation is not None, select_best=validation is not None and select_best)
     batches = RowBatches(train.lengths(), recipe.batch_size, seed, by_length=recipe.group_by_length,

@@ -277,9 +277,10 @@ def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel,
     """
     labelled = plan.data.labelled("train")
     own = int(labelled.sum()) if labels_only(phase, plan.registry) else len(labelled)
-    times = math.ceil(steps / checkpoint_interval(plan.recipe, len(labelled), own))
     held_out = plan.data.labelled("validation") if "validation" in plan.data.splits else labelled[:0]
-    evaluated = times * len(held_out) if held_out.any() else 0
+    compared = bool(held_out.any())
+    times = math.ceil(steps / checkpoint_interval(plan.recipe, len(labelled), own, compared=compared))
+    evaluated = times * len(held_out) if compared else 0
     sample = min(sample_size(len(labelled)), len(held_out) or len(labelled))
     looked = (times + 1) * sample if views else min(LOOKED_AT_ONCE, sample)
     if not any(can_look(term) for term in model.term_list):
