@@ -13,7 +13,10 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ukd_core.run.answer import TorchModel
 
 ALWAYS = frozenset({"answers.safetensors", "log.jsonl", "metrics.json", "recipe.yaml", "student"})
 ALSO = frozenset({"layers.jsonl", "verdict.json", "baseline", "report.html", "onnx"})
@@ -108,7 +111,7 @@ def _student(run: Path, metrics: Mapping[str, Any]) -> Iterator[str]:
     import torch
     from safetensors.torch import load
 
-    from ukd_core.run.answer import TorchModel, load_model
+    from ukd_core.run.answer import load_model
     from ukd_core.run.phases import phase_steps, usable_phases
     from ukd_core.run.plan import make_plan
     from ukd_core.run.recipe import Recipe
@@ -119,8 +122,7 @@ def _student(run: Path, metrics: Mapping[str, Any]) -> Iterator[str]:
     stored = load((run / "answers.safetensors").read_bytes())
     if metrics["rows"] != {name: len(part) for name, part in plan.data.splits.items()}:
         yield f"metrics.json counts other rows: {metrics['rows']}"
-    model = load_model(str(run), plan.registry, plan.cache)
-    assert isinstance(model, TorchModel)
+    model = cast("TorchModel", load_model(str(run), plan.registry, plan.cache))
     for weight in model.source.model.parameters():
         # A mapped file puts them anywhere, and a kernel for one row rounds by where its operands begin.
         weight.data = weight.data.clone()
