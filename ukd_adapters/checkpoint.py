@@ -31,6 +31,8 @@ SIZES = ("vocab_size", "num_hidden_layers", "intermediate_size", "max_position_e
 """What memory grows with: keys of config.json that hold whole numbers, where a model has them."""
 PROBE = "any text \u2603"
 """Has words, and a character that no vocabulary has."""
+ALIGNMENT = 64
+"""Bytes; a multiple of it is where torch begins a tensor on a CPU."""
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -178,6 +180,7 @@ def _read_weights(where: str, location: str | Path, config: PreTrainedConfig, *,
                              "Save the model again with save_pretrained.")
     if renew:
         renew_head(model)
+    _lay_out(model)
     return model, any(not key.startswith(prefix) for keys in wrong.values() for key in keys)
 
 
@@ -191,6 +194,17 @@ def renew_head(model: PreTrainedModel) -> None:
                 nn.init.normal_(module.weight, std=model.config.initializer_range)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+
+def _lay_out(model: PreTrainedModel) -> None:
+    """Move weights to where torch begins tensors of its own.
+
+    What is mapped from a file begins anywhere, and a product of matrices may round otherwise there: the same weights
+    would give other scores than in the process that trained them.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()
 
 
 def _read_tokenizer(where: str, location: str | Path, model: PreTrainedModel) -> PreTrainedTokenizerBase:

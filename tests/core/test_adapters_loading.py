@@ -13,7 +13,7 @@ from transformers import BertModel
 from transformers.utils import logging
 from ukd_plugins.output_spaces.classes import ClassesSpace
 
-from ukd_adapters import BertLayerSource, RobertaLayerSource
+from ukd_adapters import BertLayerSource, DistilBertLayerSource, RobertaLayerSource
 from ukd_core import BuildContext
 from ukd_core.errors import InputError
 
@@ -60,6 +60,20 @@ def test_load_with_a_space_puts_a_new_classifier_on_the_same_encoder(bert_folder
         assert fresh.model.classifier.weight.std() < 0.05
         ours, theirs = fresh.model.bert.state_dict(), stored.model.bert.state_dict()
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("adapter", [BertLayerSource, DistilBertLayerSource])
+@pytest.mark.parametrize("hidden", [8, 16])
+def test_a_saved_model_answers_to_the_last_bit(adapter, hidden, tmp_path):
+    """Also to one text, whose products are computed in an order that goes by where in memory the weights begin."""
+    built = adapter.build(adapter.Options(layers=2, hidden=hidden, heads=2, intermediate=16, vocab_size=300),
+                          BuildContext(SPACE, TEXTS, None, 64, 0))
+    built.save(tmp_path)
+    again = adapter.load(tmp_path, adapter.Options())
+    for text in (*TEXTS, *" ".join(TEXTS).split()):
+        one, other = run(built, [text]), run(again, [text])
+        assert all(torch.equal(*pair) for pair in zip((one.logits, *one.pooled), (other.logits, *other.pooled),
+                                                      strict=True)), text
 
 
 def test_load_keeps_lower_layers_only(bert_folder):

@@ -86,7 +86,9 @@ class StoredArray:
         chosen = index.numpy()
         if not self._all_checked:
             self._check(np.unique(chosen // self._block_rows))
-        return torch.from_numpy(self._rows.take(chosen, axis=0)).float()  # faster than by [] for few rows
+        found = torch.from_numpy(self._rows.take(chosen, axis=0))  # faster than by [] for few rows
+        # A copy also of float32: NumPy puts its arrays anywhere, and products of matrices round by where they begin.
+        return found.to(torch.float32, copy=True)
 
     def whole(self) -> Tensor:
         """All rows, as float32."""
