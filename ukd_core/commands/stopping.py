@@ -18,6 +18,8 @@ from ukd_core.errors import InputError, StoppedError
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 TOGETHER = 1.0
 """Seconds within which several signals are one."""
+RETRY = 0.05
+"""Seconds after which what Python swallowed is raised anew."""
 GRACE = 60.0
 """Seconds that a command has to end in order."""
 
@@ -26,9 +28,10 @@ GRACE = 60.0
 def stops_caught() -> Iterator[list[int]]:
     """Within the block a signal that asks for an end raises `KeyboardInterrupt`; yields the signals so far.
 
-    A shell and a launcher may both send one: the second within moments changes nothing. Some library may swallow what
-    is raised in the middle of it: then the process ends without order, as if it were killed, which a run survives.
-    What the parent process has set to be ignored (``nohup``) stays ignored.
+    A shell and a launcher may both send one: the second within moments changes nothing. Python swallows what is raised
+    while it collects garbage: then it is raised anew in a moment. Some library may swallow it too: then the process
+    ends without order, as if it were killed, which a run survives. What the parent process has set to be ignored
+    (``nohup``) stays ignored.
     """
     caught: list[int] = []
     last = [-TOGETHER]
@@ -43,6 +46,17 @@ def stops_caught() -> Iterator[list[int]]:
         if last[0] - before > TOGETHER:
             raise KeyboardInterrupt
 
+    def swallowed(lost: sys.UnraisableHookArgs) -> None:
+        if not (caught and issubclass(lost.exc_type, KeyboardInterrupt)):
+            tell(lost)
+            return
+        last[0] = -TOGETHER
+        retries.append(threading.Timer(RETRY, signal.raise_signal, caught[:1]))
+        retries[-1].daemon = True
+        retries[-1].start()
+
+    retries: list[threading.Timer] = []
+    tell, sys.unraisablehook = sys.unraisablehook, swallowed
     before = {number: signal.getsignal(number) for number in STOPS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -50,7 +64,9 @@ def stops_caught() -> Iterator[list[int]]:
     try:
         yield caught
     finally:
-        end.cancel()
+        for timer in (end, *retries):
+            timer.cancel()
+        sys.unraisablehook = tell
         for number, handler in before.items():
             signal.signal(number, handler)
 

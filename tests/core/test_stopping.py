@@ -1,0 +1,53 @@
+"""A signal that asks for an end is heard also where Python swallows what is raised."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import weakref
+
+import pytest
+
+from ukd_core.commands.stopping import stops_caught
+
+
+class Thing:
+    """Something whose end can be watched."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_garbage_is_collected_is_raised_anew(number: signal.Signals, capsys: pytest.CaptureFixture[str]):
+    reached, hook = [], sys.unraisablehook
+
+    def at_the_end(_: object) -> None:
+        os.kill(os.getpid(), number)
+        reached.append("after the signal")  # which the handler keeps from being reached
+
+    with pytest.raises(KeyboardInterrupt), stops_caught() as caught:
+        thing = Thing()
+        watched = weakref.ref(thing, at_the_end)
+        del thing
+        assert watched() is None and not reached
+        for _ in range(1000):
+            time.sleep(0.01)
+        reached.append("nothing was raised")
+    assert not reached and caught[0] == number
+    assert sys.unraisablehook is hook
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_else_python_swallows_is_told_as_ever(monkeypatch: pytest.MonkeyPatch):
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+
+    def wrong(_: object) -> None:
+        raise ValueError
+
+    with stops_caught():
+        thing = Thing()
+        watched = weakref.ref(thing, wrong)
+        del thing
+        assert watched() is None
+    assert told == [ValueError]
