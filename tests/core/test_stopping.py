@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +18,14 @@ class Thing:
     """Something whose end can be watched."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that the process does not ignore, as one does that a shell began in the background."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_stop_while_garbage_is_collected_is_raised_anew(number: signal.Signals, capsys: pytest.CaptureFixture[str]):
     reached, hook = [], sys.unraisablehook
 
