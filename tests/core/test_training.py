@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import datasets
@@ -116,3 +118,16 @@ def test_the_optimizer_is_made_once(registry: Registry, tmp_path: Path, monkeypa
     monkeypatch.setattr(trainer_module.DistillationTrainer, "train", asks_before)
     train_phases(training(registry, tmp_path), registry.methods.lookup("none").phases)
     assert made[0][0] is made[0][1]
+
+
+def test_a_trained_student_is_not_kept_in_memory(registry: Registry, tmp_path: Path):
+    """By nothing that only a search of all objects would find: a comparison of a hundred runs would fill it."""
+    gc.disable()
+    try:
+        run = training(registry, tmp_path)
+        model = weakref.ref(run.source.model)
+        train_phases(run, registry.methods.lookup("none").phases)
+        del run
+        assert model() is None
+    finally:
+        gc.enable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import re
 import shutil
@@ -23,6 +22,7 @@ from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
 from ukd_core.run.files import writing
+from ukd_core.run.garbage import only_new_garbage
 from ukd_core.run.guards import FewCheckpoints
 from ukd_core.run.held_out import held_out_rows
 from ukd_core.run.kept import CHECKPOINTS, FINISHED, all_checkpoints, whole_checkpoints
@@ -96,7 +96,8 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
             load_model(training.source.model, str(finished))
         else:
             select_best = number == len(phases) or phases[number].start == "best"
-            _train_phase(training, phase, number, budget, folder, select_best)
+            with only_new_garbage():
+                _train_phase(training, phase, number, budget, folder, select_best)
             if training.processes.is_main:
                 scratch = folder / "finished.partial"
                 with writing(finished):
@@ -283,7 +284,7 @@ def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence
                          processes=training.processes, labelled=training.data.labelled("train")[train.keep],
                          unlabelled_weight=recipe.unlabelled_weight, steps=steps)
     title = f"{training.source.name}: {phase.name}"
-    with training.reporter.track(title, steps) as advance, quiet(), _old_objects_left_alone():
+    with training.reporter.track(title, steps) as advance, quiet():
         trainer = DistillationTrainer(
             model, args, train=train, batches=batches, validation=validation, processes=training.processes,
             head_learning_rate=recipe.head_learning_rate, registry=training.registry,
@@ -314,20 +315,6 @@ def _beside(teacher: LiveTeacher | None, args: TrainingArguments) -> Iterator[No
     finally:
         if teacher is not None:
             teacher.source.cpu()
-
-
-@contextmanager
-def _old_objects_left_alone() -> Iterator[None]:
-    """Within the context garbage is collected among new objects only.
-
-    The engine collects garbage when a phase begins; going through all that the imported libraries hold would take
-    longer than a hundred steps of a small student.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _last_checkpoint(folder: Path, processes: Processes) -> str | None:

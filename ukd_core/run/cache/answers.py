@@ -19,6 +19,7 @@ from ukd_core.run.cache.arrays import DamagedEntryError, Entry, StoredArray, sea
 from ukd_core.run.cache.building import Building
 from ukd_core.run.files import whole_folder
 from ukd_core.run.fingerprint import data_facts, fingerprint, source_facts
+from ukd_core.run.garbage import only_new_garbage
 from ukd_core.run.heads import FIT
 from ukd_core.run.rows import tokenize_data
 
@@ -99,7 +100,8 @@ def teacher_answers(question: Question, processes: Processes, reporter: Reporter
         found = _usable(question, facts, root, processes, reporter)
         if found is not None:
             return TeacherAnswers(found, 0, {"teacher_pass": 0.0, "heads": 0.0})
-        return _built(question, facts, root / fingerprint(facts), processes, reporter)
+        with only_new_garbage():
+            return _built(question, facts, root / fingerprint(facts), processes, reporter)
 
 
 def _facts(question: Question) -> dict[str, Any]:
