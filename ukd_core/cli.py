@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from ukd_core.commands import catalogue, check, judging, kept, report, stored, suggesting, training
-from ukd_core.commands.stopping import stops_caught
+from ukd_core.commands.stopping import stops_caught, stops_kept
 from ukd_core.errors import InputError, UKDError, of_the_machine
 from ukd_core.plain_text import is_plain
 from ukd_core.terminal import visible
@@ -72,7 +72,8 @@ def _status() -> int:
     """Run the command; the exit status, 130 for any stop."""
     try:
         _check_letters(sys.argv[1:])
-        status = app(standalone_mode=False)
+        with stops_kept():
+            status = app(standalone_mode=False)
         if status == INTERRUPTED:  # some versions of typer answer Ctrl-C by themselves, without a word
             return _complain(STOPPED, INTERRUPTED)
     except UKDError as error:

@@ -225,9 +225,11 @@ def test_long_texts_and_few_positions_are_warned_of(registry: Registry, task: Pa
         "The last checkpoint is taken, and nothing is scored."]
 
 
-def test_weights_of_classes_are_for_classes(task: Path):
-    assert not preflight(recipe(task, class_weights="balanced", unlabelled_weight=0.5)).errors
-    (error,) = preflight(recipe(task, class_weights="balanced", output_space="multilabel", method="none")).errors
+@pytest.mark.parametrize("method", ["none", "logit-kd"])
+def test_weights_of_classes_are_for_classes(task: Path, method: str):
+    """Whether the student learns from labels or only its teacher and its baseline do."""
+    assert not preflight(recipe(task, class_weights="balanced", unlabelled_weight=0.5, method=method)).errors
+    (error,) = preflight(recipe(task, class_weights="balanced", output_space="multilabel", method=method)).errors
     assert str(error).startswith("class_weights 'balanced': expected one class for each text, got output space ")
 
 

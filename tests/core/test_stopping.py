@@ -8,10 +8,12 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from ukd_core.commands.stopping import stops_caught
+from ukd_core.commands.stopping import resumable, resumable_comparison, stops_caught, stops_kept
+from ukd_core.errors import InputError, StoppedError
 
 
 class Thing:
@@ -59,3 +61,38 @@ def test_what_else_python_swallows_is_told_as_ever(monkeypatch: pytest.MonkeyPat
         del thing
         assert watched() is None
     assert told == [ValueError]
+
+
+def closed_twice() -> None:
+    """What `shutil.rmtree` does when a stop comes between the closing of a folder and the note that it is closed."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        os.close(reading)
+        raise KeyboardInterrupt
+    finally:
+        os.close(reading)
+
+
+def test_a_stop_over_which_something_fails_is_a_stop(tmp_path: Path):
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        closed_twice()
+    with pytest.raises(KeyboardInterrupt) as caught, stops_kept():
+        closed_twice()
+    assert isinstance(caught.value.__cause__, OSError)
+    with pytest.raises(KeyboardInterrupt), stops_kept():
+        try:
+            closed_twice()
+        except OSError as error:
+            raise InputError("file 'a'", "expected to be closed, got an error") from error
+    with pytest.raises(StoppedError, match=r"run '.*': stopped before it had a folder"), resumable(str(tmp_path), False):
+        closed_twice()
+    with pytest.raises(StoppedError, match="runs that are complete: 0"), resumable_comparison(str(tmp_path)):
+        closed_twice()
+
+
+@pytest.mark.parametrize("error", [OSError(9, "Bad file descriptor"), StoppedError("run 'a'", "stopped")])
+def test_what_fails_without_a_stop_is_raised_as_it_is(error: Exception):
+    with pytest.raises(type(error)) as caught, stops_kept():
+        raise error
+    assert caught.value is error

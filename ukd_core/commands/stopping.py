@@ -72,6 +72,22 @@ def stops_caught() -> Iterator[list[int]]:
 
 
 @contextmanager
+def stops_kept() -> Iterator[None]:
+    """Within the block a stop stays one, whatever fails while it unwinds: a file that is closed twice, for one."""
+    try:
+        yield
+    except StoppedError:
+        raise
+    except Exception as error:
+        before: BaseException | None = error
+        while before is not None and not isinstance(before, KeyboardInterrupt):
+            before = before.__context__
+        if before is None:
+            raise
+        raise KeyboardInterrupt from error
+
+
+@contextmanager
 def resumable(output: str, resume: bool) -> Iterator[None]:
     """Within the block, which does a run, a stop and a failing disk say what is kept and how to go on.
 
@@ -90,7 +106,8 @@ def resumable(output: str, resume: bool) -> Iterator[None]:
         return resume or _mark(folder) not in (None, before)
 
     try:
-        yield
+        with stops_kept():
+            yield
     except KeyboardInterrupt as stop:
         from ukd_core.run.kept import kept_of
         raise StoppedError(
@@ -112,7 +129,8 @@ def resumable_comparison(output: str) -> Iterator[None]:
         StoppedError: the comparison was stopped.
     """
     try:
-        yield
+        with stops_kept():
+            yield
     except KeyboardInterrupt as stop:
         complete = sum(1 for _ in Path(output).glob("runs/*/*/*/metrics.json"))
         raise StoppedError(f"comparison '{output}'", f"stopped; runs that are complete: {complete}",

@@ -129,6 +129,10 @@ def _check_device(recipe: Recipe) -> None:
 def _check_weights(recipe: Recipe, data: TaskData) -> None:
     if recipe.unlabelled_weight == 0.0 and not data.labelled("train").any():
         raise InputError("unlabelled_weight 0", "expected labelled training rows, got none", "Raise the weight.")
+    # Of whatever the phases learn from: a teacher and a baseline learn from labels.
+    if recipe.class_weights == "balanced" and data.space.problem_type != "single_label_classification":
+        raise InputError("class_weights 'balanced'", "expected one class for each text, got output space "
+                         f"'{data.space.name}'", "Use class_weights none.")
 
 
 def _phases(recipe: Recipe, registry: Registry) -> tuple[Phase, ...]:
