@@ -3,12 +3,13 @@
     python benchmarks/load.py long        # 300 texts of 100,000 characters
     python benchmarks/load.py classes     # 500 classes: a run, its verdict, its report
     python benchmarks/load.py deep        # a teacher of 24 layers
+    python benchmarks/load.py rows        # a million short texts
     python benchmarks/load.py together    # 10 runs at once on one cache
 
-A million rows are the question of `stream_texts.py`. The first three estimate and run `--times` times, in turns, each
-in a process of its own on one thread, and print the median of each ratio. Seconds are those of the processor: other
-programs change them less than those of the clock. Memory is the most of its own that the process held (RssAnon,
-read every 5 ms), libraries included; pages of files are the system's to take back.
+All but the last estimate and run `--times` times, in turns, each in a process of its own on one thread, and print the
+median of each ratio. Seconds are those of the processor: other programs change them less than those of the clock.
+Memory is the most of its own that the process held (RssAnon, read every 5 ms), libraries included; pages of files are
+the system's to take back. How memory goes while a million rows are read is the question of `stream_texts.py`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,13 @@ def deep_teacher(folder: Path) -> Options:
     write_rows(folder / "data", 1500, lambda number: "abcd"[number % 4], lambda draw: draw.randint(4, 40))
     return {"teacher": "bert:layers=24,hidden=192", "student": "bert:layers=6,hidden=128", "max_length": 64,
             "epochs": 1, "teacher_tuning": "probe"}
+
+
+def many_rows(folder: Path) -> Options:
+    """A million texts of 6 to 13 words, all labelled."""
+    write_rows(folder / "data", 1_000_000, lambda number: "abcd"[number % 4], lambda draw: draw.randint(5, 12))
+    return {"teacher": "bert:layers=1,hidden=32,heads=2", "student": "cnn", "max_length": 32, "epochs": 1,
+            "teacher_tuning": "probe", "batch_size": 256}
 
 
 def recipe_of(folder: Path, options: Options) -> Any:
@@ -194,7 +202,8 @@ def together(runs: int = 10) -> Iterator[str]:
 
 
 QUESTIONS: dict[str, tuple[Callable[[Path], Options], Callable[[Path], Iterator[str]]]] = {
-    "long": (long_texts, nothing), "classes": (many_classes, reported), "deep": (deep_teacher, nothing)}
+    "long": (long_texts, nothing), "classes": (many_classes, reported), "deep": (deep_teacher, nothing),
+    "rows": (many_rows, nothing)}
 
 
 def main() -> None:
