@@ -6,12 +6,14 @@ import gc
 import threading
 import time
 
+import psutil
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ukd_core.run.forward import batches_by_length, forward_rows, in_order
+from ukd_core.layer_source import LayerStates
+from ukd_core.run.forward import batches_by_length, classify, forward_rows, in_order
 
 
 @given(st.lists(st.integers(0, 300), max_size=200), st.integers(64, 2048))
@@ -66,11 +68,36 @@ class Rows:
     def __init__(self, count: int) -> None:
         self.count = count
 
+    def __len__(self) -> int:
+        return self.count
+
     def lengths(self) -> torch.Tensor:
         return torch.full((self.count,), 64)
 
     def batch(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"input_ids": rows.unsqueeze(1).expand(-1, 64)}
+
+
+class Views(torch.nn.Module):
+    """Scores each row by its first token; the scores are a view of a large tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+        self.held: list[int] = []
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> LayerStates:
+        self.held.append(psutil.Process().memory_info().rss)
+        first = batch["input_ids"][:, :1].float()
+        return LayerStates(pooled=(), logits=(first + torch.arange(40_000.0))[:, :3])
+
+
+def test_scores_are_in_order_and_nothing_else_of_a_batch_is_kept():
+    model = Views()
+    scores = classify(model, Rows(700))  # 22 batches, 5 MB each
+    assert scores.tolist() == [[row, row + 1.0, row + 2.0] for row in range(700)]
+    assert len(model.held) > 20
+    assert max(model.held) - model.held[0] < 40e6, [round(each / 1e6) for each in model.held]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ukd_core.plugins import Registry
 from ukd_core.run.cache.building import SHARD_ROWS
 from ukd_core.run.preflight import Preflight, preflight
 from ukd_core.run.preflight.costs import pass_bytes
+from ukd_core.run.preflight.report import ENGINE
 
 Command = Callable[..., tuple[int, str, str]]
 WORDS = ("oil", "grain", "profit", "ship", "loss", "trade", "rate")
@@ -102,7 +103,8 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     assert checked.begun is not None and checked.trial is not None
     learned, student = checked.trial.learned, checked.begun.student.num_parameters
     assert 0.9 * student < learned <= student  # a word of the list stands in no text
-    assert checked.training_bytes(1000) == 4 * 3 * learned + 1000  # gradients, two moments
+    # gradients and two moments; the engine; six numbers of each training row
+    assert checked.training_bytes(1000) == 4 * 3 * learned + 1000 + ENGINE + 60 * 6 * 8
     kd, labels = checked.trial.phases
     for each in (kd, labels):
         assert each.seconds is not None and each.seconds > 0

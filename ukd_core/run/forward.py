@@ -119,9 +119,10 @@ def in_order(chosen: Tensor, batches: list[Tensor], parts: list[Tensor]) -> Tens
 
 def classify(source: LayerSource, rows: TokenizedRows, *, bf16: bool = False) -> Tensor:
     """The model's own scores of all rows, in order: shape (rows, C), float32, on the CPU."""
-    chosen = torch.arange(len(rows))
-    batches, logits = [], []
-    for batch, states in forward_rows(source, rows, chosen, bf16=bf16):
-        batches.append(batch)
-        logits.append(states.logits)
-    return in_order(chosen, batches, logits)
+    scores = torch.empty(0)
+    for batch, states in forward_rows(source, rows, torch.arange(len(rows)), bf16=bf16):
+        if not len(scores):
+            scores = torch.empty(len(rows), states.logits.shape[1], device=states.logits.device)
+        # Written at once: small tensors that stay would cut up the memory that large ones leave and need again.
+        scores[batch] = states.logits.float()
+    return scores.cpu()

@@ -63,15 +63,16 @@ def read_lengths(source: LayerSource, data: TaskData, max_length: int, sample: i
     chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:sample]
     limit = min(max_length, source.max_positions or max_length)
     ids: list[list[int]] = []
-    letters, start = 0, time.perf_counter()
+    letters, seconds = 0, 0.0
     for part in train.select(chosen.tolist()).iter(batch_size=TEXTS_AT_ONCE):
+        start = time.perf_counter()  # not around the loop: to fetch texts from here and there is slow, a run reads on
         ids += source.tokenizer(part["text"], part["pair"] if data.pairs else None, truncation=False,
                                 verbose=False)["input_ids"]
+        seconds += time.perf_counter() - start
         letters += sum(map(len, part["text"]))
         if letters > MOST_LETTERS:
             break
-    seconds = (time.perf_counter() - start) / len(ids)
     lengths = torch.tensor([len(row) for row in ids])
     return Reading(limit, float(lengths.clamp(max=limit).float().mean()), int(lengths.max()),
-                   float((lengths > limit).float().mean()), seconds, chosen[: len(ids)],
+                   float((lengths > limit).float().mean()), seconds / len(ids), chosen[: len(ids)],
                    Ragged.of({"input_ids": [row[:limit] for row in ids]}))

@@ -30,6 +30,12 @@ FEW_ROWS, FEW_TEXTS = 4, 200
 """Rows and texts of the sample where nothing is measured."""
 OPTIMIZER = 2
 """Numbers that AdamW keeps for each weight that it trains."""
+ENGINE = 64 << 20
+"""Bytes that the training engine and its threads hold beside what they compute, as measured with students of several
+sizes."""
+EACH_ROW = 6 * 8
+"""Bytes for each training row: its label, number, length and beginning, and its place in a pass before and after rows
+are sorted by length."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,15 @@ class Preflight:
         return pass_bytes(self.begun.teacher, rows, self.plan.data.space.size, self.plan.recipe.head_rows)
 
     def training_bytes(self, activations: int) -> int:
-        """Estimated bytes of a training step besides the models: gradients, AdamW's two moments, what backward needs.
+        """Estimated bytes of training besides the models: gradients, AdamW's two moments, the engine, rows, and more.
 
         Args:
-            activations: The last of these, as the trial measured it.
+            activations: Of a step, which its backward pass needs, as the trial measured them.
         """
-        return 0 if self.trial is None else 4 * (1 + OPTIMIZER) * self.trial.learned + activations
+        if self.plan is None or self.trial is None:
+            return 0
+        rows = EACH_ROW * len(self.plan.data.splits["train"])
+        return 4 * (1 + OPTIMIZER) * self.trial.learned + activations + ENGINE + rows
 
     def peak_bytes(self) -> int:
         """Estimated most memory of its own that the process will hold: with the models read, and the largest need."""
