@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ukd_plugins.output_spaces.classes import ClassesSpace
 
 from ukd_core import BuildContext, Recipe
 from ukd_core.errors import InputError, Problems, UKDError
@@ -18,6 +20,7 @@ from ukd_core.run.cache.building import SHARD_ROWS
 from ukd_core.run.preflight import Preflight, preflight
 from ukd_core.run.preflight.costs import pass_bytes
 from ukd_core.run.preflight.report import ENGINE
+from ukd_core.run.quick_metrics import _agree
 
 Command = Callable[..., tuple[int, str, str]]
 WORDS = ("oil", "grain", "profit", "ship", "loss", "trade", "rate")
@@ -114,6 +117,24 @@ def test_sizes_follow_from_what_is_kept(checked: Preflight):
     needs = [checked.pass_bytes(), *(checked.training_bytes(each.activations or 0) for each in (kd, labels))]
     assert checked.peak_bytes() == checked.held + max(needs)
     assert checked.held > 1e8  # the libraries alone
+
+
+def test_a_metric_that_is_slow_to_load_counts_once(task: Path, monkeypatch: pytest.MonkeyPatch):
+    plain, pause = ClassesSpace.metrics, iter([0.3])
+
+    def slow(space: ClassesSpace, *answers: Any) -> Any:
+        time.sleep(next(pause, 0.0))
+        return plain(space, *answers)
+
+    monkeypatch.setattr(ClassesSpace, "metrics", slow)
+    _agree.cache_clear()
+    trial = preflight(recipe(task, method="universal-kd")).trial
+    assert trial is not None
+    first, second = trial.phases
+    assert first.first_score >= 0.3 > second.first_score
+    assert first.seconds is not None
+    steps = first.steps * first.seconds + first.beside * first.evaluation
+    assert first.all_seconds == pytest.approx(steps + first.first_score)
 
 
 def test_memory_of_the_pass_is_that_of_a_shard(checked: Preflight):

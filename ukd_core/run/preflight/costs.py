@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
-from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from ukd_core.run.cache.building import SHARD_ROWS
 from ukd_core.run.forward import MOST_STREAMS, TOKEN_BUDGET, forward_rows
+from ukd_core.run.preflight.timing import typical_seconds
 from ukd_core.run.rows import TokenizedRows
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from ukd_core.run.preflight.reading import Reading
 
 BATCH_TOKENS = TOKEN_BUDGET["cpu"]
-MOST_TIMES, ENOUGH_SECONDS = 20, 0.5
-"""The batches are run until there were so many times, or together they took so long: one alone says little."""
+MOST_TIMES = 20
+"""The batches are run at most."""
 WITHIN_A_LAYER = 10
 """Numbers for each token and unit of width that a layer holds beside its result: four for the feed-forward part, twice,
 and the rest for attention."""
@@ -52,12 +51,9 @@ def pass_pace(source: LayerSource, reading: Reading, data: TaskData, max_length:
     rows = TokenizedRows.of(source, part["text"][:], part["pair"][:] if data.pairs else None, max_length)
     everything = torch.arange(len(rows))
     first = everything[: max(1, len(rows) // (1 + streams))]
-    _seconds(source, rows, first)  # kernels and memory pools are made in the first batch
+    _forward(source, rows, first)  # kernels and memory pools are made in the first batch
     rest = everything[len(first):] if len(first) < len(rows) else everything
-    taken: list[float] = []
-    while len(taken) < 2 or (len(taken) < MOST_TIMES and sum(taken) < ENOUGH_SECONDS):
-        taken.append(_seconds(source, rows, rest))
-    return int(rows.lengths()[rest].sum()) / median(taken)
+    return int(rows.lengths()[rest].sum()) / typical_seconds(lambda: _forward(source, rows, rest), MOST_TIMES)
 
 
 def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_rows: int) -> int:
@@ -78,8 +74,6 @@ def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_row
     return max(4 * (2 * shard * states + batches), 4 * shard * (states + SHARD_SCORES * scores), 8 * fit)
 
 
-def _seconds(source: LayerSource, rows: TokenizedRows, chosen: Tensor) -> float:
-    start = time.perf_counter()
+def _forward(source: LayerSource, rows: TokenizedRows, chosen: Tensor) -> None:
     for _ in forward_rows(source, rows, chosen):
         pass
-    return time.perf_counter() - start

@@ -97,10 +97,10 @@ class Preflight:
         return pass_bytes(self.begun.teacher, rows, self.plan.data.space.size, self.plan.recipe.head_rows)
 
     def training_bytes(self, activations: int) -> int:
-        """Estimated bytes of training besides the models: gradients, AdamW's two moments, the engine, rows, and more.
+        """Estimated bytes of training besides the models: gradients, AdamW's moments, activations, engine and rows.
 
         Args:
-            activations: Of a step, which its backward pass needs, as the trial measured them.
+            activations: What the backward pass of a step needs, as the trial measured it.
         """
         if self.plan is None or self.trial is None:
             return 0

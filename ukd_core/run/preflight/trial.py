@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -36,8 +34,10 @@ from ukd_core.run.phases import (
 )
 from ukd_core.run.plan import Plan, method_of
 from ukd_core.run.preflight.costs import pass_pace
+from ukd_core.run.preflight.timing import seconds_of, typical_seconds
 from ukd_core.run.processes import Processes
 from ukd_core.run.progress import Reporter
+from ukd_core.run.quick_metrics import metric_of
 from ukd_core.run.rows import TokenizedRows
 from ukd_core.run.trainer import can_look
 from ukd_core.run.vocabulary import trim_vocabulary
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from ukd_core.run.preflight.reading import Reading
     from ukd_core.run.trainer import DistillationModel
 
-MOST_STEPS, ENOUGH_SECONDS = 6, 0.5
-"""Steps are made to know what one takes until there are so many, or together, without the first, they took so long."""
+MOST_STEPS = 5
+"""Steps, after the first, that are made at most to know what one takes."""
 SEVERAL = 1e-3
 """A share above which a teacher layer counts as one that a student layer learns from."""
 
@@ -94,6 +94,8 @@ class PhaseTrial:
     """Seconds in which the student answers such a batch in evaluation."""
     beside: float = 0.0
     """Batches that are evaluated or looked at beside the steps."""
+    first_score: float = 0.0
+    """Seconds in which the metric is loaded, where that was not done before."""
     activations: int | None = None
     """Bytes kept for the backward pass of a whole batch of the longest rows."""
     tried: Batch | None = None
@@ -101,8 +103,8 @@ class PhaseTrial:
 
     @property
     def all_seconds(self) -> float:
-        """Of all steps of the phase, and of what is read beside them."""
-        return self.steps * (self.seconds or 0.0) + self.beside * self.evaluation
+        """Of all steps of the phase, and of what is read and scored beside them."""
+        return self.steps * (self.seconds or 0.0) + self.beside * self.evaluation + self.first_score
 
     def of_a(self, whole: Batch) -> PhaseTrial:
         """The same for a whole batch: as many steps of its rows, room for its longest one."""
@@ -251,18 +253,20 @@ def _trimmed(training: Training, reading: Reading) -> Iterator[Training]:
 def _tried(plan: Plan, training: Training, phase: Phase, steps: int, rows: int, *, measure: bool) -> PhaseTrial:
     model, batch = phase_batch(training, phase, rows)
     maps: list[LayerMap] = []
-    with _maps_noted(model, maps):
-        if not measure:
-            model.train().source.eval()
-            with torch.no_grad():
-                model(**batch)
-            return PhaseTrial(phase, steps, tuple(maps))
-        model.train()
-        measured = _measured(model, batch)
+    if not measure:
+        model.train().source.eval()
+        with _maps_noted(model, maps), torch.no_grad():
+            model(**batch)
+        return PhaseTrial(phase, steps, tuple(maps))
+    step = _training_step(model.train(), batch)
+    with _maps_noted(model, maps), _bytes_kept(model) as sizes:
+        step()  # kernels and memory pools are made in the first one
+    seconds = typical_seconds(step, MOST_STEPS)
     evaluation, views = _evaluated(model, batch)
-    own = Batch(*batch["input_ids"].shape)
-    return PhaseTrial(phase, steps, tuple(maps[: len(maps) // measured.made]), measured.seconds, evaluation,
-                      _read_beside(plan, phase, steps, model, views), measured.kept, own)
+    beside = _read_beside(plan, phase, steps, model, views)
+    first_score = seconds_of(lambda: metric_of(plan.data.space)) if beside else 0.0
+    return PhaseTrial(phase, steps, tuple(maps), seconds, evaluation, beside, first_score, sum(sizes.values()),
+                      Batch(*batch["input_ids"].shape))
 
 
 def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel, views: int) -> float:
@@ -288,39 +292,24 @@ def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel,
     return (evaluated + looked) / min(plan.recipe.batch_size, len(labelled))
 
 
-class Measured(NamedTuple):
-    """What a training step took."""
-
-    made: int
-    """Steps that were made to know."""
-    seconds: float
-    kept: int
-    """Bytes that its backward pass needs."""
-
-
-def _measured(model: DistillationModel, batch: Mapping[str, Any]) -> Measured:
-    """The median of a few training steps after the first one, in which kernels and memory pools are made."""
+def _training_step(model: DistillationModel, batch: Mapping[str, Any]) -> Callable[[], None]:
+    """What a training step of the run does, with a learning rate that changes next to nothing."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=1e-6)
-    taken: list[float] = []
-    while len(taken) < 2 or (len(taken) < MOST_STEPS and sum(taken[1:]) < ENOUGH_SECONDS):
-        start = time.perf_counter()
-        with _bytes_kept(model) as sizes:
-            loss = model(**batch)["loss"]
-        loss.backward()
+
+    def step() -> None:
+        model(**batch)["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
-        taken.append(time.perf_counter() - start)
-    return Measured(len(taken), median(taken[1:]), sum(sizes.values()))
+
+    return step
 
 
 def _evaluated(model: DistillationModel, batch: Mapping[str, Any]) -> tuple[float, int]:
     """Seconds in which the student answers the batch in evaluation, and how many terms show something of it."""
     model.eval()
     with torch.no_grad():
-        start = time.perf_counter()
-        model(**batch)
-        seconds = time.perf_counter() - start
+        seconds = seconds_of(lambda: model(**batch))
         seen = {key: value for key, value in batch.items() if key not in ("teacher_states", "teacher_batch")}
         return seconds, len(model.look(**seen)) if "teacher_scores" in seen else 0
 
