@@ -27,8 +27,9 @@ WITHIN_A_LAYER = 10
 and the rest for attention."""
 FIT_STATES = 4
 """Float64 copies of a layer's states while its head is fitted, the float32 ones included."""
-FIT_SCORES = 20
-"""The same of its scores: link, loss, gradients, and what the memory pool keeps of them; as measured with 500."""
+FIT_SCORES = 24
+"""The same of its scores: link, loss, gradients, and what the memory pool keeps of the fits before; as measured with
+500 of them and four layers."""
 FIT_WEIGHTS = 44
 """The same of its weights: L-BFGS keeps twenty steps and twenty changes of the gradient."""
 SHARD_SCORES = 4
@@ -71,7 +72,7 @@ def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_row
     batches = streams * BATCH_TOKENS * (states + WITHIN_A_LAYER * widest)
     fitted = min(rows["train"], head_rows)
     fit = fitted * (FIT_STATES * widest + FIT_SCORES * size) + FIT_WEIGHTS * size * widest
-    return max(4 * (2 * shard * states + batches), 4 * shard * (states + SHARD_SCORES * scores), 8 * fit)
+    return max(4 * (2 * shard * states + batches), 4 * shard * (states + SHARD_SCORES * scores), 4 * batches + 8 * fit)
 
 
 def _forward(source: LayerSource, rows: TokenizedRows, chosen: Tensor) -> None:
