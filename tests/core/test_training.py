@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -13,6 +15,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ukd_core import BuildContext, Phase, Recipe, TermSpec
@@ -26,14 +30,19 @@ from ukd_core.run.progress import Reporter
 from ukd_core.run.rows import tokenize_data
 
 TEXTS = ["oil prices rose", "wheat harvest", "oil", "a good harvest", "wheat", "oil and wheat"]
+TWICE = [Phase(name=name, share=0.5, terms=(TermSpec(term="hard-label"),)) for name in ("first", "second")]
 
 
-def training(registry: Registry, folder: Path, **changes: object) -> Training:
-    """A tiny student of two classes, on six rows in batches of four; its vocabulary has a word of a seventh."""
+def training(registry: Registry, folder: Path, *, validation: bool = False, **changes: object) -> Training:
+    """A tiny student of two classes, on six rows in batches of four; its vocabulary has a word of a seventh.
+
+    The rows are those of validation too, if there is any.
+    """
     recipe = Recipe.make({"teacher": "cnn", "student": "cnn", "data": "d.csv", "output": str(folder), "device": "cpu",
                           "max_length": 16, "batch_size": 4, "epochs": 2, **changes})
     split = datasets.Dataset.from_dict({"text": TEXTS, "label": [0, 1, 0, 1, 1, 0], "row": list(range(6))})
-    data = TaskData({"train": split}, registry.output_spaces.lookup("classes")(["crude", "grain"]), pairs=False)
+    splits = {"train": split, "validation": split} if validation else {"train": split}
+    data = TaskData(splits, registry.output_spaces.lookup("classes")(["crude", "grain"]), pairs=False)
     kind = registry.layer_sources.lookup("cnn")
     source = kind.build(kind.Options(layers=1, hidden=8), BuildContext(data.space, [*TEXTS, "quiz quiz"], None, 16, 0))
     return Training(source, data, tokenize_data(source, data, 16, folder / "cache"), None, recipe, registry, folder,
@@ -85,7 +94,6 @@ def test_extremes_tell_whether_all_numbers_are_finite(values: np.ndarray):
 
 def test_a_finished_phase_is_read_again(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A run that is stopped in its second phase goes on there, with the weights that the first one left."""
-    phases = [Phase(name=name, share=0.5, terms=(TermSpec(term="hard-label"),)) for name in ("first", "second")]
     trained, train = [], trainer_module.DistillationTrainer.train
 
     def stopped(self: trainer_module.DistillationTrainer, **options: object) -> None:
@@ -95,16 +103,74 @@ def test_a_finished_phase_is_read_again(registry: Registry, tmp_path: Path, monk
         train(self, **options)
 
     whole = training(registry, tmp_path / "whole")
-    train_phases(whole, phases)
+    train_phases(whole, TWICE)
     monkeypatch.setattr(trainer_module.DistillationTrainer, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train_phases(training(registry, tmp_path / "cut"), phases)
+        train_phases(training(registry, tmp_path / "cut"), TWICE)
     again = training(registry, tmp_path / "cut")
-    train_phases(again, phases)
+    train_phases(again, TWICE)
     assert trained == ["1-first", "2-second", "2-second"]
     for (name, expected), found in zip(whole.source.state_dict().items(), again.source.state_dict().values(),
                                        strict=True):
         assert expected.equal(found), name
+
+
+def with_wrong_labels(monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    train = trainer_module.DistillationTrainer.train
+
+    def mistaught(self: trainer_module.DistillationTrainer, **options: object) -> None:
+        if Path(self.args.output_dir).name == phase:
+            self.train_dataset.labels = 1 - self.train_dataset.labels
+        train(self, **options)
+
+    monkeypatch.setattr(trainer_module.DistillationTrainer, "train", mistaught)
+
+
+def finished(folder: Path, phase: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    path = folder / "checkpoints" / phase / "finished.safetensors"
+    with safe_open(path, "pt") as file:
+        return load_file(path), file.metadata()
+
+
+def accuracy(made: Training) -> float:
+    made.source.eval()
+    with torch.no_grad():
+        answers = made.source(made.rows["train"].batch(torch.arange(6))).logits.argmax(dim=1)
+    return float((answers == made.data.labels("train")).double().mean())
+
+
+def test_a_phase_that_ends_below_where_it_began_is_not_kept(registry: Registry, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch,
+                                                           capsys: pytest.CaptureFixture[str]):
+    with_wrong_labels(monkeypatch, "2-second")
+    made = replace(training(registry, tmp_path, validation=True, epochs=40, learning_rate=0.1, warmup=0.0),
+                   reporter=Reporter())
+    train_phases(made, TWICE)
+    (first, noted), (second, again) = finished(tmp_path, "1-first"), finished(tmp_path, "2-second")
+    assert noted["reached"] == again["reached"] == "1.0" and accuracy(made) == 1.0
+    assert all(first[name].equal(second[name]) for name in first)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    worst = max(line["eval_accuracy"] for line in log if line["number"] == 2 and "eval_accuracy" in line)
+    assert worst < 1.0  # it was trained, and unlearned
+    assert (f"phase 'second' reached accuracy {worst:.4f}, less than the 1.0000 before it: the weights before it are "
+            "kept") in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_phase_that_ends_above_where_it_began_is_kept(registry: Registry, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch):
+    with_wrong_labels(monkeypatch, "1-first")
+    made = training(registry, tmp_path, validation=True, epochs=40, learning_rate=0.01)
+    train_phases(made, TWICE)
+    (_, noted), (_, again) = finished(tmp_path, "1-first"), finished(tmp_path, "2-second")
+    assert float(noted["reached"]) < float(again["reached"]) == accuracy(made) == 1.0
+
+
+def test_phases_are_not_compared_without_validation_rows(registry: Registry, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch):
+    with_wrong_labels(monkeypatch, "2-second")
+    made = training(registry, tmp_path, epochs=40, learning_rate=0.01)
+    train_phases(made, TWICE)
+    assert "reached" not in (finished(tmp_path, "2-second")[1] or {}) and accuracy(made) == 0.0
 
 
 def test_the_optimizer_is_made_once(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

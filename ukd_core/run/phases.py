@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_model, save_model
 from torch import nn
 from transformers import TrainerCallback, TrainingArguments, set_seed
 
@@ -21,7 +20,7 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
-from ukd_core.run.files import writing
+from ukd_core.run.finished import finish_phase, read_finished
 from ukd_core.run.garbage import only_new_garbage
 from ukd_core.run.guards import FewCheckpoints
 from ukd_core.run.held_out import held_out_rows
@@ -81,7 +80,11 @@ class Training:
 
 
 def train_phases(training: Training, phases: Sequence[Phase]) -> None:
-    """Train the source in place through all phases; a phase that was finished before is read, not repeated."""
+    """Train the source in place through all phases; a phase that was finished before is read, not repeated.
+
+    Where validation rows compare checkpoints, a phase that ends below where it began leaves the source as it began: so
+    every method, whatever its phases, ends with the best of all the checkpoints of its run.
+    """
     phases = usable_phases(phases, training.registry, training.data)
     device = pick_device(training.recipe.device)
     trimmed = None
@@ -89,21 +92,18 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         rows, trimmed = trim_vocabulary(training.source, training.rows)
         training = replace(training, rows=rows)
     budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
+    before: Path | None = None
     for number, phase in enumerate(phases, start=1):
         folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
         finished = folder / FINISHED
         if finished.is_file():
-            load_model(training.source.model, str(finished))
+            read_finished(training.source, finished)
         else:
             select_best = number == len(phases) or phases[number].start == "best"
             with only_new_garbage():
-                _train_phase(training, phase, number, budget, folder, select_best)
-            if training.processes.is_main:
-                scratch = folder / "finished.partial"
-                with writing(finished):
-                    save_model(training.source.model, str(scratch))
-                scratch.replace(finished)
-            training.processes.wait()
+                reached = _train_phase(training, phase, number, budget, folder, select_best)
+            finish_phase(training, phase, finished, reached, before)
+        before = finished
     if trimmed is not None:
         trimmed.restore()
     training.source.to(device)
@@ -271,7 +271,8 @@ def checkpoint_interval(recipe: Recipe, rows: int, own: int, *, compared: bool) 
 
 
 def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence[int], folder: Path,
-                 select_best: bool) -> None:
+                 select_best: bool) -> float | None:
+    """Train one phase; the metric that its weights have on validation rows, None where nothing was compared."""
     recipe, steps = training.recipe, budget[number - 1]
     seed = (recipe.seed + number) % 2**32
     set_seed(seed)
@@ -294,6 +295,7 @@ def _train_phase(training: Training, phase: Phase, number: int, budget: Sequence
             trainer.train(resume_from_checkpoint=_last_checkpoint(folder, training.processes))
         if model.live is not None:
             model.live.rows_forwarded += trainer.teacher_rows()
+    return trainer.state.best_metric if args.load_best_model_at_end else None
 
 
 def _logs(training: Training, phase: Phase, number: int, model: DistillationModel) -> list[TrainerCallback]:

@@ -1,0 +1,55 @@
+"""Weights of a phase that is done, which the next phase begins with and a resumed run reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+from safetensors.torch import load_model, save_model
+
+from ukd_core.run.files import writing
+
+if TYPE_CHECKING:
+    from ukd_core.layer_source import LayerSource
+    from ukd_core.method import Phase
+    from ukd_core.run.phases import Training
+
+REACHED = "reached"
+"""In the header of the file: the metric that the weights have on validation rows."""
+
+
+def read_finished(source: LayerSource, finished: Path) -> None:
+    """Give the source the weights that a phase ended with."""
+    load_model(source.model, str(finished))
+
+
+def finish_phase(training: Training, phase: Phase, finished: Path, reached: float | None, before: Path | None) -> None:
+    """Keep the weights of a phase, or those before it where they were better.
+
+    Args:
+        training: Its source has the weights, and ends with those that are kept.
+        phase: The phase that ends.
+        finished: Where they are kept.
+        reached: Their metric on validation rows; None where nothing was compared.
+        before: Where the weights before the phase are kept; None at the first.
+    """
+    earlier = None if before is None else _reached(before)
+    if before is not None and earlier is not None and reached is not None and reached < earlier:
+        training.reporter.say(f"phase '{phase.name}' reached {training.data.space.metric} {reached:.4f}, less than the "
+                              f"{earlier:.4f} before it: the weights before it are kept")
+        read_finished(training.source, before)
+        reached = earlier
+    if training.processes.is_main:
+        scratch = finished.with_name("finished.partial")
+        with writing(finished):
+            save_model(training.source.model, str(scratch), None if reached is None else {REACHED: repr(reached)})
+        scratch.replace(finished)
+    training.processes.wait()
+
+
+def _reached(finished: Path) -> float | None:
+    """What the weights reached on validation rows; None where nothing was compared."""
+    with safe_open(str(finished), "pt") as file:
+        noted = (file.metadata() or {}).get(REACHED)
+    return None if noted is None else float(noted)
