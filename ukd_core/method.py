@@ -56,7 +56,7 @@ class Phase(Options):
     share: float = Field(default=1.0, gt=0.0, le=1.0)
     """Fraction of the run's training steps."""
     start: Literal["best", "last"] = "best"
-    """Which checkpoint of the phase before it starts from: the best on validation, or the last."""
+    """Which checkpoint it starts from: the best on validation of the phases before, or the last of the phase before."""
 
 
 class Method(Options):

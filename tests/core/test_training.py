@@ -21,6 +21,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from ukd_core import BuildContext, Phase, Recipe, TermSpec
 from ukd_core.plugins import Registry
+from ukd_core.run import phases as phases_module
 from ukd_core.run import trainer as trainer_module
 from ukd_core.run.data import TaskData
 from ukd_core.run.guards import all_finite
@@ -31,6 +32,7 @@ from ukd_core.run.rows import tokenize_data
 
 TEXTS = ["oil prices rose", "wheat harvest", "oil", "a good harvest", "wheat", "oil and wheat"]
 TWICE = [Phase(name=name, share=0.5, terms=(TermSpec(term="hard-label"),)) for name in ("first", "second")]
+ONCE = [Phase(name="first", terms=(TermSpec(term="hard-label"),))]
 
 
 def training(registry: Registry, folder: Path, *, validation: bool = False, **changes: object) -> Training:
@@ -171,6 +173,27 @@ def test_phases_are_not_compared_without_validation_rows(registry: Registry, tmp
     made = training(registry, tmp_path, epochs=40, learning_rate=0.01)
     train_phases(made, TWICE)
     assert "reached" not in (finished(tmp_path, "2-second")[1] or {}) and accuracy(made) == 0.0
+
+
+def test_a_moved_folder_keeps_the_best_checkpoint_of_a_phase_whose_steps_are_done(
+        registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Killed after the last checkpoint and before its end, the phase has no step left in which a path is noted."""
+    with_wrong_labels(monkeypatch, "1-first")
+    options = {"validation": True, "epochs": 40, "learning_rate": 0.05, "warmup": 0.0}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = training(registry, tmp_path / "whole", **options)
+    train_phases(whole, ONCE)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(phases_module, "finish_phase", killed)
+        train_phases(training(registry, tmp_path / "here", **options), ONCE)
+    (tmp_path / "here").rename(tmp_path / "there")
+    again = training(registry, tmp_path / "there", **options)
+    train_phases(again, ONCE)
+    (_, noted), (_, expected) = finished(tmp_path / "there", "1-first"), finished(tmp_path / "whole", "1-first")
+    assert float(noted["reached"]) == accuracy(again) == accuracy(whole) == float(expected["reached"]) > 0.0
 
 
 def test_the_optimizer_is_made_once(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -125,19 +125,13 @@ def refuse_other_tokens(where: str, own: TokenizedRows, given: TokenizedRows) ->
     Raises:
         InputError: some row has other tokens.
     """
-    row = _first_difference(own.ragged, given.ragged)
-    if row is not None:
+    if not _same_tokens(own.ragged, given.ragged):
         raise InputError(where, f"expected a student that reads the teacher's tokens, got adapter "
                                 f"'{own.source.name}' and adapter '{given.source.name}' with different "
-                                f"tokens in training row {row}",
+                                "tokens",
                          "Give the student the teacher's tokenizer (one of the teacher's kind, or vocabulary=teacher) "
                          "and both a --max-length that they can read, or choose another method.")
 
 
-def _first_difference(one: Ragged, other: Ragged) -> int | None:
-    """A row in which token ids differ, None where all are the same."""
-    lengths = (one.lengths() != other.lengths()).nonzero()
-    if len(lengths):
-        return int(lengths[0])
-    places = (one.columns["input_ids"] != other.columns["input_ids"]).nonzero().flatten()
-    return int(torch.searchsorted(one.starts, places[0], right=True)) - 1 if len(places) else None
+def _same_tokens(one: Ragged, other: Ragged) -> bool:
+    return one.lengths().equal(other.lengths()) and one.columns["input_ids"].equal(other.columns["input_ids"])

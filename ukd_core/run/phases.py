@@ -82,8 +82,8 @@ class Training:
 def train_phases(training: Training, phases: Sequence[Phase]) -> None:
     """Train the source in place through all phases; a phase that was finished before is read, not repeated.
 
-    Where validation rows compare checkpoints, a phase that ends below where it began leaves the source as it began: so
-    every method, whatever its phases, ends with the best of all the checkpoints of its run.
+    Where validation rows compare checkpoints, a phase that starts from the best one of the phase before and ends below
+    it leaves the source as it began: the run ends with the best of the checkpoints of both.
     """
     phases = usable_phases(phases, training.registry, training.data)
     device = pick_device(training.recipe.device)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_TOKENS = TOKEN_BUDGET["cpu"]
 MOST_TIMES = 20
-"""The batches are run at most."""
+"""Passes over the batches, at most, from which the pace is taken."""
 WITHIN_A_LAYER = 10
 """Numbers for each token and unit of width that a layer holds beside its result: four for the feed-forward part, twice,
 and the rest for attention."""
@@ -59,6 +59,8 @@ def pass_pace(source: LayerSource, reading: Reading, data: TaskData, max_length:
 
 def pass_bytes(source: LayerSource, rows: Mapping[str, int], size: int, head_rows: int) -> int:
     """Most memory of the pass beside the models and the texts: a shard's states or scores, or the fit of a head.
+
+    What batches needed is not given back before the fit.
 
     Args:
         source: The teacher.

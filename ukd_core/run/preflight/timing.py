@@ -11,14 +11,14 @@ ENOUGH_SECONDS = 0.5
 
 
 def seconds_of(run: Callable[[], object]) -> float:
-    """Of one run."""
+    """Seconds of one run."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def typical_seconds(run: Callable[[], object], most: int) -> float:
-    """The median over several runs: one alone says little where it is short.
+    """Median seconds of several runs: one alone says little where it is short.
 
     Args:
         run: Has run before, so that kernels and memory pools are made.

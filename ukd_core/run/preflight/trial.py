@@ -263,14 +263,15 @@ def _tried(plan: Plan, training: Training, phase: Phase, steps: int, rows: int, 
         step()  # kernels and memory pools are made in the first one
     seconds = typical_seconds(step, MOST_STEPS)
     evaluation, views = _evaluated(model, batch)
-    beside = _read_beside(plan, phase, steps, model, views)
-    first_score = seconds_of(lambda: metric_of(plan.data.space)) if beside else 0.0
+    beside, scored = _read_beside(plan, phase, steps, model, views)
+    first_score = seconds_of(lambda: metric_of(plan.data.space)) if scored else 0.0
     return PhaseTrial(phase, steps, tuple(maps), seconds, evaluation, beside, first_score, sum(sizes.values()),
                       Batch(*batch["input_ids"].shape))
 
 
-def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel, views: int) -> float:
-    """Batches, of as many rows as a step has, that are evaluated or looked at in a phase.
+def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel, views: int
+                 ) -> tuple[float, bool]:
+    """Batches, of as many rows as a step has, that are evaluated or looked at in a phase; whether some are scored.
 
     Args:
         plan: The run.
@@ -289,7 +290,7 @@ def _read_beside(plan: Plan, phase: Phase, steps: int, model: DistillationModel,
     looked = (times + 1) * sample if views else min(LOOKED_AT_ONCE, sample)
     if not any(can_look(term) for term in model.term_list):
         looked = 0
-    return (evaluated + looked) / min(plan.recipe.batch_size, len(labelled))
+    return (evaluated + looked) / min(plan.recipe.batch_size, len(labelled)), compared or bool(views and labelled.any())
 
 
 def _training_step(model: DistillationModel, batch: Mapping[str, Any]) -> Callable[[], None]:
