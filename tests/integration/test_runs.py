@@ -262,7 +262,7 @@ def test_a_run_that_was_stopped_after_its_last_step_makes_no_other(news: Path, c
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if moment == "when it is logged":
-            patch.setattr(phases_module, "save_model", stop)
+            patch.setattr(phases_module, "finish_phase", stop)
         else:
             patch.setattr(trainer_module.JsonLog, "on_save", stop)
         distill(recipe, reporter=QUIET)
