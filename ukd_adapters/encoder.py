@@ -109,8 +109,14 @@ class HuggingFaceEncoder(ClassifierSource):
 
     @property
     def learning_rate(self) -> float:
-        """5e-4 for random weights, 5e-5 for pretrained ones or those of a teacher."""
-        return 5e-4 if self.fresh else 5e-5
+        """5e-4; for weights that were pretrained or are a teacher's at most 5e-5 · (768 / width) · √(12 / layers).
+
+        5e-5 is the largest rate with which Devlin et al. (NAACL 2019) fine-tune BERT-base, of that width and depth.
+        Smaller encoders want larger ones: Turc et al. 2019, https://arxiv.org/abs/1908.08962, go up to 3e-4. How it
+        follows the size is ours.
+        """
+        of_size = 5e-5 * (768 / self.widths[0]) * (12 / self.num_layers) ** 0.5
+        return 5e-4 if self.fresh else min(5e-4, of_size)
 
     @property
     def max_positions(self) -> int | None:

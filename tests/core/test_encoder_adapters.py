@@ -228,11 +228,20 @@ def test_fresh_student_shares_the_tokenizer_of_a_teacher_of_its_kind_only():
     assert "Ġthe" in make(RobertaLayerSource, teacher, vocab_size=400).tokenizer.get_vocab()
 
 
+@pytest.mark.parametrize(("sizes", "rate"), [
+    ({"hidden": 768, "layers": 3}, 1e-4), ({"hidden": 384, "layers": 3}, 2e-4), ({"hidden": 192, "layers": 12}, 2e-4),
+    ({"hidden": 1024, "layers": 1}, 1.299038e-4), ({"hidden": 8, "layers": 2}, 5e-4)])
+def test_smaller_pretrained_encoders_learn_at_larger_rates_up_to_that_of_random_weights(sizes, rate):
+    teacher = make(BertLayerSource, heads=2, intermediate=2, **sizes)
+    student = make(BertLayerSource, teacher, init="teacher-lower", layers=sizes["layers"])
+    assert student.learning_rate == pytest.approx(rate, rel=1e-6) and teacher.learning_rate == 5e-4
+
+
 @every_adapter
 def test_teacher_lower_copies_embeddings_and_lower_layers_and_nothing_else(adapter):
     teacher = make(adapter, seed=1, pooling="mean")
     student = make(adapter, teacher, init="teacher-lower", layers=2, seed=5)
-    assert student.num_layers == 2 and student.pooling == "mean" and student.learning_rate == 5e-5
+    assert student.num_layers == 2 and student.pooling == "mean"
     assert student.tokenize(TEXTS, max_length=64) == teacher.tokenize(TEXTS, max_length=64)
     theirs, ours = teacher.model.state_dict(), student.model.state_dict()
     encoder = [name for name in ours if name.startswith(student.model.base_model_prefix)]

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 METHOD = "logit-kd"
 """What assistants are taught by."""
-ASSISTANT_KEYS = (*TRAINING_KEYS, "epochs", "temperature", "teacher_learning_rate", "class_weights",
-                  "unlabelled_weight")
+ASSISTANT_KEYS = (*TRAINING_KEYS, "epochs", "temperature", "class_weights", "unlabelled_weight")
 """Keys of a recipe that decide a trained assistant."""
 COPIES = "teacher-lower"
 """Value of an adapter's option `init` that takes the teacher's lower layers."""

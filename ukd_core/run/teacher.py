@@ -34,7 +34,7 @@ TEACHER_SEED = 0
 """The teacher does not follow the run's seed: runs with several seeds are taught by the same teacher."""
 TRAINING_KEYS = ("max_length", "batch_size", "weight_decay", "warmup", "group_by_length", "trim_vocabulary", "metric")
 """Keys of a recipe that decide any model that is trained before the student."""
-TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "teacher_learning_rate", "class_weights")
+TUNING_KEYS = (*TRAINING_KEYS, "teacher_epochs", "class_weights")
 """Those that decide a fine-tuned teacher."""
 LATER_KEYS = ("class_weights", "unlabelled_weight")
 """Keys that count only where they are not the default: what was kept before there were such keys stays good."""
@@ -147,6 +147,7 @@ def training_facts(role: str, source: LayerSource, data: TaskData, recipe: Recip
     return {role: source_facts(source), "data": data_facts(data), "torch": torch.__version__,
             "trained": [name for name, weight in source.model.named_parameters() if weight.requires_grad],
             "bf16": use_bf16(recipe.precision, pick_device(recipe.device)),
+            "learning_rate": recipe.teacher_learning_rate or source.learning_rate,
             **{key: getattr(recipe, key) for key in keys if key not in LATER_KEYS
                or getattr(recipe, key) != type(recipe).model_fields[key].default}}
 
