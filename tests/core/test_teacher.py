@@ -110,3 +110,18 @@ def test_a_tuned_teacher_is_kept_and_read_again(registry: Registry, tmp_path: Pa
     for (name, ours), theirs in zip(first.source.model.state_dict().items(),
                                     again.source.model.state_dict().values(), strict=True):
         assert ours.equal(theirs), name
+
+
+def test_a_tuned_teacher_is_kept_by_its_learning_rate_whoever_chose_it(registry: Registry, tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch):
+    data = task(registry, [0, 1, 0, 1])
+    kind = registry.layer_sources.lookup("cnn")
+
+    def trained(**changes: object) -> bool:
+        return ready(TINY, data, registry, tmp_path, teacher_tuning="finetune", **changes).seconds > 0
+
+    assert trained() and not trained(teacher_learning_rate=1e-3) and trained(teacher_learning_rate=2e-3)
+    monkeypatch.setattr(kind, "learning_rate", property(lambda source: 2e-3))
+    assert not trained()
+    monkeypatch.setattr(kind, "learning_rate", property(lambda source: 3e-3))
+    assert trained()
