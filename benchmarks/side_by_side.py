@@ -1,0 +1,113 @@
+"""The methods on several tasks and students: one `ukd compare` a task, and one table of all of them.
+
+    python benchmarks/side_by_side.py run DATA OUTPUT --students cnn,bilstm --tasks trec,sst2
+    python benchmarks/side_by_side.py table OUTPUT
+
+DATA has a folder a task (trec, sst2, cola, mrpc, rte, stsb) with train and validation files, as GLUE names them. Runs
+that OUTPUT holds are read, so that students and methods may be added by a later call, and a killed one goes on. The
+table has the mean score of each task and student, and of each method over all of them: the mean rank, and the
+difference from `none` and from `logit-kd` with the 95 % interval of a bootstrap over pairs of task and student. Such
+pairs are what the interval is about: what to expect of another task and student, as far as these stand for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+METHODS = ("logit-kd", "pkd", "alp-kd", "rail-kd", "annealing-kd", "continuation-kd", "dih", "universal-kd",
+           "universal-kd-ta", "universal-kd-single-phase", "pkd+universal", "rail-kd+universal")
+ROWS = ("--max-train-rows", "2000", "--epochs", "3")
+TASKS = {"trec": ("--max-length", "32", *ROWS),
+         "sst2": ("--max-length", "64", *ROWS),
+         "cola": ("--max-length", "32", "--epochs", "2", "--metric", "matthews_correlation"),
+         "mrpc": ("--max-length", "64", *ROWS, "--metric", "f1"),
+         "rte": ("--max-length", "80", "--epochs", "3"),
+         "stsb": ("--max-length", "64", *ROWS, "--output-space", "regression")}
+"""Budgets that a CPU can bear: at most 2,000 training rows where a task has many, and few passes."""
+METRICS = {"cola": "matthews_correlation", "mrpc": "f1", "stsb": "pearson"}
+"""What a task is scored by, where it is not accuracy."""
+DRAWS = 10_000
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare on every task, one after another."""
+    for task in options.tasks:
+        print(f"== {task}", flush=True)
+        subprocess.run([sys.executable, "-m", "ukd_core.cli", "compare", "--teacher", options.teacher,
+                        "--teacher-epochs", "3", "--data", str(options.data / task), *TASKS[task],
+                        "--students", options.students, "--methods", options.methods, "--seeds", str(options.seeds),
+                        "--output", str(options.output / task), "--cache", str(options.output / "cache")], check=True)
+
+
+def scores(output: Path) -> pd.DataFrame:
+    """Every finished run of every task: columns task, student, method, seed, score."""
+    found = []
+    for task in TASKS:
+        table = output / task / "runs.csv"
+        if table.is_file():
+            runs = pd.read_csv(table)
+            found.append(runs.assign(task=task, score=runs[METRICS.get(task, "accuracy")]))
+    if not found:
+        sys.exit(f"side_by_side: expected runs.csv in a task's folder of '{output}', got none. Run first.")
+    return pd.concat(found)[["task", "student", "method", "seed", "score"]]
+
+
+def difference(means: pd.DataFrame, method: str, other: str) -> str:
+    """How much higher a method is than another, over the pairs of task and student that have both."""
+    gains = (means[method] - means[other]).dropna().to_numpy()
+    drawn = np.random.default_rng(0).choice(gains, (DRAWS, len(gains))).mean(1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{gains.mean():+.4f} [{low:+.4f}, {high:+.4f}], {(gains > 0).sum()} of {len(gains)}"
+
+
+def lines(runs: pd.DataFrame) -> Iterator[str]:
+    """The tables in Markdown."""
+    cells = runs.groupby(["task", "student", "method"])["score"].agg(["mean", "std", "count"])
+    means = cells["mean"].unstack("method")
+    methods = [method for method in ("none", *METHODS) if method in means]
+    for task, of_task in means.groupby(level="task", sort=False):
+        students = of_task.index.get_level_values("student")
+        yield f"\n| {task} | " + " | ".join(students) + " |"
+        yield "|---" * (len(students) + 1) + "|"
+        for method in methods:
+            shown = [cells.loc[(task, student, method)] if (task, student, method) in cells.index else None
+                     for student in students]
+            yield f"| `{method}` | " + " | ".join("" if one is None else f"{one['mean']:.4f} ± {one['std']:.4f}"
+                                                  for one in shown) + " |"
+    ranks = means[methods].rank(axis=1, ascending=False).mean()
+    yield f"\n| {len(means)} pairs of task and student | mean rank | over `none` | over `logit-kd` |\n|---|---|---|---|"
+    for method in sorted(methods, key=lambda name: ranks[name]):
+        yield (f"| `{method}` | {ranks[method]:.1f} | " + " | ".join(
+            "" if method in ("none", other) and method == other else difference(means, method, other)
+            for other in ("none", "logit-kd")) + " |")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    running = commands.add_parser("run")
+    running.add_argument("data", type=Path)
+    running.add_argument("output", type=Path)
+    running.add_argument("--students", default="cnn,bilstm")
+    running.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS))
+    running.add_argument("--methods", default=",".join(METHODS))
+    running.add_argument("--seeds", type=int, default=3)
+    running.add_argument("--teacher", default="embedded:minilm")
+    running.set_defaults(work=run)
+    table = commands.add_parser("table")
+    table.add_argument("output", type=Path)
+    table.set_defaults(work=lambda options: print("\n".join(lines(scores(options.output)))))
+    options = parser.parse_args()
+    options.work(options)
+
+
+if __name__ == "__main__":
+    main()
