@@ -147,13 +147,14 @@ def test_a_phase_that_ends_below_where_it_began_is_not_kept(registry: Registry, 
     with_wrong_labels(monkeypatch, "2-second")
     made = replace(training(registry, tmp_path, validation=True, epochs=40, learning_rate=0.1, warmup=0.0),
                    reporter=Reporter())
-    train_phases(made, TWICE)
+    endings = train_phases(made, TWICE)
     (first, noted), (second, again) = finished(tmp_path, "1-first"), finished(tmp_path, "2-second")
     assert noted["reached"] == again["reached"] == "1.0" and accuracy(made) == 1.0
     assert all(first[name].equal(second[name]) for name in first)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     worst = max(line["eval_accuracy"] for line in log if line["number"] == 2 and "eval_accuracy" in line)
     assert worst < 1.0  # it was trained, and unlearned
+    assert endings == train_phases(made, TWICE) == [("first", 1.0, True), ("second", worst, False)]
     assert (f"phase 'second' reached accuracy {worst:.4f}, less than the 1.0000 before it: the weights before it are "
             "kept") in " ".join(capsys.readouterr().err.split())
 
@@ -171,7 +172,7 @@ def test_phases_are_not_compared_without_validation_rows(registry: Registry, tmp
                                                         monkeypatch: pytest.MonkeyPatch):
     with_wrong_labels(monkeypatch, "2-second")
     made = training(registry, tmp_path, epochs=40, learning_rate=0.01)
-    train_phases(made, TWICE)
+    assert train_phases(made, TWICE) == [("first", None, True), ("second", None, True)]
     assert "reached" not in (finished(tmp_path, "2-second")[1] or {}) and accuracy(made) == 0.0
 
 

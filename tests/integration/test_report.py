@@ -98,6 +98,23 @@ def test_every_part_of_a_runs_page_is_there(run: Path, page: Page):
     assert "ukd distill" in " ".join(page.texts("pre")) and metrics["versions"]["torch"] in " ".join(verdict)
 
 
+def test_metrics_say_what_each_phase_reached_and_the_page_which_was_not_kept(run: Path, page: Page, tmp_path: Path):
+    metrics = json.loads((run / "metrics.json").read_text())
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    best = [max(line["eval_accuracy"] for line in log if line["number"] == number and "eval_accuracy" in line)
+            for number in (1, 2)]
+    assert metrics["phases"] == [{"phase": "distil", "reached": best[0], "kept": True},
+                                 {"phase": "finetune", "reached": best[1], "kept": best[1] >= best[0]}]
+    shutil.copytree(run, tmp_path / "run")
+    metrics["phases"][1] |= {"reached": 0.125, "kept": False}
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    write_report(tmp_path / "run")
+    told = ("Phase finetune reached accuracy 0.1250 on validation rows, less than the student had before it: the "
+            "student keeps the weights of before.")
+    assert told in Page((tmp_path / "run" / "report.html").read_text(encoding="utf-8")).texts("p")
+    assert (best[1] < best[0]) == any("keeps the weights of before" in text for text in page.texts("p"))
+
+
 def test_the_page_stands_alone_and_every_figure_is_told_in_words(run: Path, page: Page):
     text = (run / "report.html").read_text(encoding="utf-8")
     assert len(text.encode()) < 2_000_000

@@ -107,11 +107,11 @@ def _distilled(plan: Plan, processes: Processes, reporter: Reporter, *, overwrit
     rehearse(training, plan.phases)
     with _opened(training, answers, overwrite=overwrite):
         start = time.perf_counter()
-        train_phases(training, plan.phases)
+        endings = train_phases(training, plan.phases)
         trained = time.perf_counter()
         logits = score_student(training)
         seconds = {**seconds_before(chain), "train": trained - start, "eval": time.perf_counter() - trained}
-        metrics = run_metrics(plan, chain, training, logits, seconds)
+        metrics = run_metrics(plan, chain, training, endings, logits, seconds)
         if processes.is_main:
             _finish(training, chain[0], logits, metrics, speed=speed)
         processes.wait()

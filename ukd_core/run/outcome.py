@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from ukd_core.layer_source import LayerSource
     from ukd_core.output_space import OutputSpace
     from ukd_core.run.assistants import Link
+    from ukd_core.run.finished import Ending
     from ukd_core.run.phases import Training
     from ukd_core.run.plan import Plan
 
 
-def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: Mapping[str, Tensor],
-                seconds: Mapping[str, float]) -> dict[str, Any]:
+def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, endings: Sequence[Ending],
+                logits: Mapping[str, Tensor], seconds: Mapping[str, float]) -> dict[str, Any]:
     """Scores of teacher, assistants and student on every labelled split, and what the run cost.
 
     Args:
         plan: The run.
         chain: The teacher of the recipe, then its assistants.
         training: Of the student.
+        endings: What its phases came to.
         logits: The student's scores by split, (rows, C) each.
         seconds: Spent, by what for.
     """
@@ -43,6 +45,7 @@ def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, logits: M
         "layer_accuracy": [] if split is None else [
             evaluate_scores(asked[split][:, layer], plan.data.labels(split), space).get(space.metric)
             for layer in range(chain[0].source.num_layers)],
+        "phases": [ending._asdict() for ending in endings],
         "teacher_rows_forwarded": sum(link.answers.rows_forwarded for link in chain),
         "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
         "seconds": dict(seconds), "teacher": teacher, "assistants": assistants, "student": student,

@@ -20,7 +20,7 @@ from ukd_core.method import Phase
 from ukd_core.projector import Projector, ProjectorSetup
 from ukd_core.run.batches import RowBatches, RowDataset
 from ukd_core.run.device import pick_device, use_bf16
-from ukd_core.run.finished import finish_phase, read_finished
+from ukd_core.run.finished import Ending, ending_of, finish_phase, read_finished
 from ukd_core.run.garbage import only_new_garbage
 from ukd_core.run.guards import FewCheckpoints
 from ukd_core.run.held_out import held_out_rows
@@ -79,11 +79,14 @@ class Training:
     """The teacher, where some phase needs it to run in every step."""
 
 
-def train_phases(training: Training, phases: Sequence[Phase]) -> None:
+def train_phases(training: Training, phases: Sequence[Phase]) -> list[Ending]:
     """Train the source in place through all phases; a phase that was finished before is read, not repeated.
 
     Where validation rows compare checkpoints, a phase that starts from the best one of the phase before and ends below
     it leaves the source as it began: the run ends with the best of the checkpoints of both.
+
+    Returns:
+        What each phase came to, also one that was finished before.
     """
     phases = usable_phases(phases, training.registry, training.data)
     device = pick_device(training.recipe.device)
@@ -93,6 +96,7 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
         training = replace(training, rows=rows)
     budget = phase_steps(training.recipe, len(training.rows["train"]), phases)
     before: Path | None = None
+    endings = []
     for number, phase in enumerate(phases, start=1):
         folder = training.folder / CHECKPOINTS / f"{number}-{phase.name}"
         finished = folder / FINISHED
@@ -103,11 +107,13 @@ def train_phases(training: Training, phases: Sequence[Phase]) -> None:
             with only_new_garbage():
                 reached = _train_phase(training, phase, number, budget, folder, select_best)
             finish_phase(training, phase, finished, reached, before)
+        endings.append(ending_of(phase, finished))
         before = finished
     if trimmed is not None:
         trimmed.restore()
     training.source.to(device)
     training.source.label_names = training.data.space.labels
+    return endings
 
 
 def rehearse(training: Training, phases: Sequence[Phase]) -> None:

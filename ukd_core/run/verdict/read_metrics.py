@@ -27,6 +27,14 @@ class Part(BaseModel):
     bytes: int | None = None
 
 
+class Ended(BaseModel):
+    """What a phase came to."""
+
+    phase: str
+    reached: float | None
+    kept: bool
+
+
 class Metrics(BaseModel):
     """What a verdict and a report read; more may be there."""
 
@@ -37,6 +45,7 @@ class Metrics(BaseModel):
     labels: list[str]
     rows: dict[str, int] = {}
     layer_accuracy: list[float | None] = []
+    phases: list[Ended] = []
     seconds: Scores = {}
     teacher: Part
     student: Part
