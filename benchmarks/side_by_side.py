@@ -1,13 +1,15 @@
 """The methods on several tasks and students: one `ukd compare` a task, and one table of all of them.
 
     python benchmarks/side_by_side.py run DATA OUTPUT --students cnn,bilstm --tasks trec,sst2
+    python benchmarks/side_by_side.py run DATA OUTPUT_2 --teacher TEACHERS/{task} --labels 200
     python benchmarks/side_by_side.py table OUTPUT
 
-DATA has a folder a task (trec, sst2, cola, mrpc, rte, stsb) with train and validation files, as GLUE names them. Runs
-that OUTPUT holds are read, so that students and methods may be added by a later call, and a killed one goes on. The
-table has the mean score of each task and student, and of each method over all of them: the mean rank, and the
-difference from `none` and from `logit-kd` with the 95 % interval of a bootstrap over pairs of task and student. Such
-pairs are what the interval is about: what to expect of another task and student, as far as these stand for them.
+DATA has a folder a task (trec, sst2, cola, mrpc, rte, stsb) with train and validation files, as GLUE names them. With
+`--labels` only so many training rows keep their label for the student; TEACHERS has a fine-tuned teacher a task. Runs
+that OUTPUT holds are read: students and methods may be added by a later call, and a killed one goes on. The table has
+the mean score of each task and student, and of each method over all of them: the mean rank, and the difference from
+`none` and from `logit-kd` with the 95 % interval of a bootstrap over pairs of task and student. Such pairs are what the
+interval is about: what to expect of another task and student, as far as these stand for them.
 """
 
 from __future__ import annotations
@@ -40,10 +42,12 @@ def run(options: argparse.Namespace) -> None:
     """Compare on every task, one after another."""
     for task in options.tasks:
         print(f"== {task}", flush=True)
-        subprocess.run([sys.executable, "-m", "ukd_core.cli", "compare", "--teacher", options.teacher,
-                        "--teacher-epochs", "3", "--data", str(options.data / task), *TASKS[task],
+        labels = () if options.labels is None else ("--max-labels", str(options.labels))
+        subprocess.run([sys.executable, "-m", "ukd_core.cli", "compare", "--data", str(options.data / task),
+                        "--teacher", options.teacher.format(task=task), "--teacher-epochs", "3", *labels,
                         "--students", options.students, "--methods", options.methods, "--seeds", str(options.seeds),
-                        "--output", str(options.output / task), "--cache", str(options.output / "cache")], check=True)
+                        "--output", str(options.output / task), "--cache", str(options.output / "cache"), *TASKS[task]],
+                       check=True)
 
 
 def scores(output: Path) -> pd.DataFrame:
@@ -71,7 +75,7 @@ def lines(runs: pd.DataFrame) -> Iterator[str]:
     """The tables in Markdown."""
     cells = runs.groupby(["task", "student", "method"])["score"].agg(["mean", "std", "count"])
     means = cells["mean"].unstack("method")
-    methods = [method for method in ("none", *METHODS) if method in means]
+    methods = list(runs["method"].unique())
     for task, of_task in means.groupby(level="task", sort=False):
         students = of_task.index.get_level_values("student")
         yield f"\n| {task} | " + " | ".join(students) + " |"
@@ -101,6 +105,7 @@ def main() -> None:
     running.add_argument("--methods", default=",".join(METHODS))
     running.add_argument("--seeds", type=int, default=3)
     running.add_argument("--teacher", default="embedded:minilm")
+    running.add_argument("--labels", type=int)
     running.set_defaults(work=run)
     table = commands.add_parser("table")
     table.add_argument("output", type=Path)
