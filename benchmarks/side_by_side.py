@@ -15,6 +15,7 @@ interval is about: what to expect of another task and student, as far as these s
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,8 +34,6 @@ TASKS = {"trec": ("--max-length", "32", *ROWS),
          "rte": ("--max-length", "80", "--epochs", "3"),
          "stsb": ("--max-length", "64", *ROWS, "--output-space", "regression")}
 """Budgets that a CPU can bear: at most 2,000 training rows where a task has many, and few passes."""
-METRICS = {"cola": "matthews_correlation", "mrpc": "f1", "stsb": "pearson"}
-"""What a task is scored by, where it is not accuracy."""
 DRAWS = 10_000
 
 
@@ -51,16 +50,18 @@ def run(options: argparse.Namespace) -> None:
 
 
 def scores(output: Path) -> pd.DataFrame:
-    """Every finished run of every task: columns task, student, method, seed, score."""
+    """The finished runs of every task and student, of seeds that have all methods."""
     found = []
     for task in TASKS:
-        table = output / task / "runs.csv"
-        if table.is_file():
-            runs = pd.read_csv(table)
-            found.append(runs.assign(task=task, score=runs[METRICS.get(task, "accuracy")]))
+        for file in sorted((output / task / "runs").glob("*/*/seed-*/metrics.json")):
+            told = json.loads(file.read_text(encoding="utf-8"))
+            found.append({"task": task, "student": told["student"]["name"], "method": told["method"],
+                          "seed": told["seed"], "score": told["student"]["metrics"][told["metric"]]})
     if not found:
-        sys.exit(f"side_by_side: expected runs.csv in a task's folder of '{output}', got none. Run first.")
-    return pd.concat(found)[["task", "student", "method", "seed", "score"]]
+        sys.exit(f"side_by_side: expected finished runs in '{output}', got none. Run first.")
+    runs = pd.DataFrame(found)
+    of_seed = runs.groupby(["task", "student", "seed"])["method"].transform("nunique")
+    return runs[of_seed == runs.groupby(["task", "student"])["method"].transform("nunique")]
 
 
 def difference(means: pd.DataFrame, method: str, other: str) -> str:
@@ -75,7 +76,7 @@ def lines(runs: pd.DataFrame) -> Iterator[str]:
     """The tables in Markdown."""
     cells = runs.groupby(["task", "student", "method"])["score"].agg(["mean", "std", "count"])
     means = cells["mean"].unstack("method")
-    methods = list(runs["method"].unique())
+    methods = sorted(means, key=lambda name: ("none", *METHODS, name).index(name))
     for task, of_task in means.groupby(level="task", sort=False):
         students = of_task.index.get_level_values("student")
         yield f"\n| {task} | " + " | ".join(students) + " |"
