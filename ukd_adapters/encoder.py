@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -115,7 +116,7 @@ class HuggingFaceEncoder(ClassifierSource):
         Smaller encoders want larger ones: Turc et al. 2019, https://arxiv.org/abs/1908.08962, go up to 3e-4. How it
         follows the size is ours.
         """
-        of_size = 5e-5 * (768 / self.widths[0]) * (12 / self.num_layers) ** 0.5
+        of_size = 5e-5 * (768 / self.widths[0]) * math.sqrt(12 / self.num_layers)
         return 5e-4 if self.fresh else min(5e-4, of_size)
 
     @property
