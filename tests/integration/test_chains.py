@@ -18,6 +18,7 @@ from ukd_core import LayerSource, Recipe, distill
 from ukd_core.errors import InputError, UnknownNameError
 from ukd_core.run import assistants as assistants_module
 from ukd_core.run.fingerprint import fingerprint
+from ukd_core.run.finished import Ending
 from ukd_core.run.phases import Training
 from ukd_core.run.progress import Reporter
 from ukd_core.testing import oracles
@@ -43,9 +44,9 @@ def lessons(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     """What assistants are trained with from here on."""
     given, train = [], assistants_module.train_phases
 
-    def watched(training: Training, phases: object) -> None:
+    def watched(training: Training, phases: object) -> list[Ending]:
         given.append(training)
-        train(training, phases)  # type: ignore[arg-type]
+        return train(training, phases)  # type: ignore[arg-type]
 
     monkeypatch.setattr(assistants_module, "train_phases", watched)
     return given
@@ -74,7 +75,7 @@ def test_each_is_taught_by_the_one_before(news: Path, cache: Path, tmp_path: Pat
     given, student = lessons(monkeypatch), []
     train = assistants_module.train_phases
     monkeypatch.setattr("ukd_core.run.distill.train_phases",
-                        lambda training, phases: (student.append(training), train(training, phases)))
+                        lambda training, phases: student.append(training) or train(training, phases))
     told = "cnn:layers=1,hidden=12,cnn:layers=1,hidden=8"
     metrics = distill(make(news, cache, tmp_path / "run", method="universal-kd", assistants=told, seed=3,
                            learning_rate=2e-3), reporter=QUIET)
@@ -141,7 +142,7 @@ def test_an_ensemble_teaches_by_a_mixture_that_no_member_beats(news: Path, tmp_p
     cache, given, student = tmp_path / "cache", lessons(monkeypatch), []
     train = assistants_module.train_phases
     monkeypatch.setattr("ukd_core.run.distill.train_phases",
-                        lambda training, phases: (student.append(training), train(training, phases)))
+                        lambda training, phases: student.append(training) or train(training, phases))
     told = {"assistants": PAIR, "assistant_use": "ensemble", "method": "logit-kd", "teacher": "cnn:layers=2,hidden=16"}
     metrics = distill(make(news, cache, tmp_path / "1", **told), reporter=QUIET)
     first, second, _ = given
