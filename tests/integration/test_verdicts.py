@@ -120,9 +120,10 @@ def test_a_stopped_run_goes_on_with_its_baseline(ukd: Command, data: Path, judge
         assert verdict_of(run).difference == verdict_of(judged).difference
 
 
+@pytest.mark.usefixtures("judged")
 def test_a_baseline_that_means_nothing_is_refused_before_anything_is_written(data: Path, tmp_path: Path):
     write_jsonl(tmp_path / "texts.jsonl", rows(20, labelled=False))
-    teacher = next((data / "cache" / "teachers").iterdir())
+    teacher = next((data / "cache" / "teachers").glob("*/config.json")).parent
     for changes, text in (
             ({"method": "none", "temperature": None},
              "option 'with_baseline': expected a method that distils, got 'none', which is the baseline itself. "
@@ -176,9 +177,10 @@ def test_alternatives_want_the_data_of_the_run(ukd: Command, data: Path, tmp_pat
                "with --overwrite.\n")
 
 
+@pytest.mark.usefixtures("judged")
 def test_alternatives_without_labels_say_why(ukd: Command, data: Path, tmp_path: Path):
     write_jsonl(tmp_path / "texts.jsonl", rows(20, labelled=False))
-    teacher = next((data / "cache" / "teachers").iterdir())
+    teacher = next((data / "cache" / "teachers").glob("*/config.json")).parent
     recipe = made(data, tmp_path / "run", data=str(tmp_path / "texts.jsonl"), teacher=str(teacher))
     distill(recipe, reporter=QUIET, speed=False)
     status, out, err = ukd("verdict", tmp_path / "run", "--alternatives", "tfidf")
