@@ -74,24 +74,21 @@ def difference(means: pd.DataFrame, method: str, other: str) -> str:
 
 def lines(runs: pd.DataFrame) -> Iterator[str]:
     """The tables in Markdown."""
-    cells = runs.groupby(["task", "student", "method"])["score"].agg(["mean", "std", "count"])
-    means = cells["mean"].unstack("method")
+    scored = runs.groupby(["task", "student", "method"])["score"]
+    means = scored.mean().unstack("method")
+    shown = scored.agg(lambda found: f"{found.mean():.4f} ± {found.std():.4f}").unstack("method").fillna("")
     methods = sorted(means, key=lambda name: ("none", *METHODS, name).index(name))
-    for task, of_task in means.groupby(level="task", sort=False):
+    for task, of_task in shown.groupby(level="task"):
         students = of_task.index.get_level_values("student")
         yield f"\n| {task} | " + " | ".join(students) + " |"
         yield "|---" * (len(students) + 1) + "|"
         for method in methods:
-            shown = [cells.loc[(task, student, method)] if (task, student, method) in cells.index else None
-                     for student in students]
-            yield f"| `{method}` | " + " | ".join("" if one is None else f"{one['mean']:.4f} ± {one['std']:.4f}"
-                                                  for one in shown) + " |"
-    ranks = means[methods].rank(axis=1, ascending=False).mean()
+            yield f"| `{method}` | " + " | ".join(of_task[method]) + " |"
+    ranks = means.rank(axis=1, ascending=False).mean()
     yield f"\n| {len(means)} pairs of task and student | mean rank | over `none` | over `logit-kd` |\n|---|---|---|---|"
     for method in sorted(methods, key=lambda name: ranks[name]):
-        yield (f"| `{method}` | {ranks[method]:.1f} | " + " | ".join(
-            "" if method in ("none", other) and method == other else difference(means, method, other)
-            for other in ("none", "logit-kd")) + " |")
+        yield f"| `{method}` | {ranks[method]:.1f} | " + " | ".join(
+            "" if method == other else difference(means, method, other) for other in ("none", "logit-kd")) + " |"
 
 
 def main() -> None:

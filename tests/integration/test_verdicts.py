@@ -53,6 +53,12 @@ def judged(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def kept_teacher(data: Path, judged: Path) -> Path:
+    """The fine-tuned teacher of that run, as the cache keeps it."""
+    return next((data / "cache" / "teachers").glob("*/config.json")).parent
+
+
 def weights(folder: Path) -> bytes:
     return (folder / "student" / "model.safetensors").read_bytes()
 
@@ -120,15 +126,14 @@ def test_a_stopped_run_goes_on_with_its_baseline(ukd: Command, data: Path, judge
         assert verdict_of(run).difference == verdict_of(judged).difference
 
 
-@pytest.mark.usefixtures("judged")
-def test_a_baseline_that_means_nothing_is_refused_before_anything_is_written(data: Path, tmp_path: Path):
+def test_a_baseline_that_means_nothing_is_refused_before_anything_is_written(data: Path, kept_teacher: Path,
+                                                                             tmp_path: Path):
     write_jsonl(tmp_path / "texts.jsonl", rows(20, labelled=False))
-    teacher = next((data / "cache" / "teachers").glob("*/config.json")).parent
     for changes, text in (
             ({"method": "none", "temperature": None},
              "option 'with_baseline': expected a method that distils, got 'none', which is the baseline itself. "
              "Leave the option out, or choose a method."),
-            ({"data": str(tmp_path / "texts.jsonl"), "teacher": str(teacher)},
+            ({"data": str(tmp_path / "texts.jsonl"), "teacher": str(kept_teacher)},
              "option 'with_baseline': expected labelled training rows, got none. Leave the option out: without labels "
              "there is nothing to compare with.")):
         with pytest.raises(InputError) as error:
@@ -177,11 +182,9 @@ def test_alternatives_want_the_data_of_the_run(ukd: Command, data: Path, tmp_pat
                "with --overwrite.\n")
 
 
-@pytest.mark.usefixtures("judged")
-def test_alternatives_without_labels_say_why(ukd: Command, data: Path, tmp_path: Path):
+def test_alternatives_without_labels_say_why(ukd: Command, data: Path, kept_teacher: Path, tmp_path: Path):
     write_jsonl(tmp_path / "texts.jsonl", rows(20, labelled=False))
-    teacher = next((data / "cache" / "teachers").glob("*/config.json")).parent
-    recipe = made(data, tmp_path / "run", data=str(tmp_path / "texts.jsonl"), teacher=str(teacher))
+    recipe = made(data, tmp_path / "run", data=str(tmp_path / "texts.jsonl"), teacher=str(kept_teacher))
     distill(recipe, reporter=QUIET, speed=False)
     status, out, err = ukd("verdict", tmp_path / "run", "--alternatives", "tfidf")
     assert status == 0, err
