@@ -24,6 +24,7 @@ from ukd_core.plugins import Registry
 from ukd_core.run import phases as phases_module
 from ukd_core.run import trainer as trainer_module
 from ukd_core.run.data import TaskData
+from ukd_core.run.finished import Ending
 from ukd_core.run.guards import all_finite
 from ukd_core.run.phases import Training, train_phases
 from ukd_core.run.processes import Processes
@@ -154,7 +155,7 @@ def test_a_phase_that_ends_below_where_it_began_is_not_kept(registry: Registry, 
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     worst = max(line["eval_accuracy"] for line in log if line["number"] == 2 and "eval_accuracy" in line)
     assert worst < 1.0  # it was trained, and unlearned
-    assert endings == train_phases(made, TWICE) == [("first", 1.0, True), ("second", worst, False)]
+    assert endings == train_phases(made, TWICE) == [Ending("first", 1.0, True), Ending("second", worst, False)]
     assert (f"phase 'second' reached accuracy {worst:.4f}, less than the 1.0000 before it: the weights before it are "
             "kept") in " ".join(capsys.readouterr().err.split())
 
@@ -172,7 +173,7 @@ def test_phases_are_not_compared_without_validation_rows(registry: Registry, tmp
                                                         monkeypatch: pytest.MonkeyPatch):
     with_wrong_labels(monkeypatch, "2-second")
     made = training(registry, tmp_path, epochs=40, learning_rate=0.01)
-    assert train_phases(made, TWICE) == [("first", None, True), ("second", None, True)]
+    assert train_phases(made, TWICE) == [Ending("first", None, True), Ending("second", None, True)]
     assert "reached" not in (finished(tmp_path, "2-second")[1] or {}) and accuracy(made) == 0.0
 
 

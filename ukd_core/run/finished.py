@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
@@ -21,7 +22,8 @@ INSTEAD_OF = "instead_of"
 """In the header where the weights are those of before the phase: the lower metric that its own had."""
 
 
-class Ending(NamedTuple):
+@dataclass(frozen=True)
+class Ending:
     """What a phase came to."""
 
     phase: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ukd_core.formats import RUN
@@ -45,7 +46,7 @@ def run_metrics(plan: Plan, chain: Sequence[Link], training: Training, endings: 
         "layer_accuracy": [] if split is None else [
             evaluate_scores(asked[split][:, layer], plan.data.labels(split), space).get(space.metric)
             for layer in range(chain[0].source.num_layers)],
-        "phases": [ending._asdict() for ending in endings],
+        "phases": [asdict(ending) for ending in endings],
         "teacher_rows_forwarded": sum(link.answers.rows_forwarded for link in chain),
         "teacher_rows_live": 0 if training.teacher is None else training.teacher.rows_forwarded,
         "seconds": dict(seconds), "teacher": teacher, "assistants": assistants, "student": student,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ukd_core.errors import InputError
 from ukd_core.formats import RUN
+from ukd_core.run.finished import Ending
 from ukd_core.run.speed import Speed
 from ukd_core.spec import read_options
 
@@ -27,14 +28,6 @@ class Part(BaseModel):
     bytes: int | None = None
 
 
-class Ended(BaseModel):
-    """What a phase came to."""
-
-    phase: str
-    reached: float | None
-    kept: bool
-
-
 class Metrics(BaseModel):
     """What a verdict and a report read; more may be there."""
 
@@ -45,7 +38,7 @@ class Metrics(BaseModel):
     labels: list[str]
     rows: dict[str, int] = {}
     layer_accuracy: list[float | None] = []
-    phases: list[Ended] = []
+    phases: list[Ending] = []
     seconds: Scores = {}
     teacher: Part
     student: Part
