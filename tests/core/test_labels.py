@@ -226,6 +226,12 @@ def test_a_number_is_no_position_where_the_names_are_other_numbers():
         "data, split 'validation', row 0: label 0 is none of ['5', '7']. " + REMEDY)
 
 
+def test_a_decimal_among_classes_may_be_a_quantity():
+    assert refusal([0.5, 1.5], validation=[2.5]) == (
+        "data, split 'validation', row 0: label 2.5 is none of ['0.5', '1.5']. "
+        "For quantities give --output-space regression. " + REMEDY)
+
+
 def test_words_and_a_nameless_teacher():
     assert refusal(["yes", "no"], teacher_labels=("LABEL_0", "LABEL_1")) == (
         "data: the labels are words (no, yes) but the teacher only has positions (LABEL_0, LABEL_1). "

@@ -282,7 +282,9 @@ def encode_split(labels: Sequence[Any], space: OutputSpace, where: str, split: s
     if unknown:
         (row, label, wrong), *more = unknown.values()
         close = difflib.get_close_matches(str(label), space.labels, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        is_quantity = isinstance(label, float) and space.problem_type != "regression"
+        hint = "For quantities give --output-space regression. " if is_quantity else (
+            f"Did you mean {close[0]!r}? " if close else "")
         also = f"; nor are {len(more)} more: {listed((value for _, value, _ in more), 10)}" if more else ""
         remedy = "Correct it, or name another label column." if space.problem_type == "regression" else (
             "Correct it, or name all labels with --label-names, in the order of the teacher's classes if any.")
