@@ -7,9 +7,10 @@
 DATA has a folder a task (trec, sst2, cola, mrpc, rte, stsb) with train and validation files, as GLUE names them. With
 `--labels` only so many training rows keep their label for the student; TEACHERS has a fine-tuned teacher a task. Runs
 that OUTPUT holds are read: students and methods may be added by a later call, and a killed one goes on. The table has
-the mean score of each task and student, and of each method over all of them: the mean rank, and the difference from
-`none` and from `logit-kd` with the 95 % interval of a bootstrap over pairs of task and student. Such pairs are what the
-interval is about: what to expect of another task and student, as far as these stand for them.
+the mean score of each task and student, and of each method over all of them: the mean rank from 0, the first, to 1, the
+last, since pairs may have other numbers of methods; and the difference from `none` and from `logit-kd` with the 95 %
+interval of a bootstrap over pairs of task and student. Such pairs are what the interval is about: what to expect of
+another task and student, as far as these stand for them.
 """
 
 from __future__ import annotations
@@ -49,10 +50,10 @@ def run(options: argparse.Namespace) -> None:
                        check=True)
 
 
-def scores(output: Path) -> pd.DataFrame:
-    """The finished runs of every task and student, of seeds that have all methods."""
+def scores(output: Path, tasks: list[str]) -> pd.DataFrame:
+    """The finished runs of the tasks and every student, of seeds that have all methods."""
     found = []
-    for task in TASKS:
+    for task in tasks:
         for file in sorted((output / task / "runs").glob("*/*/seed-*/metrics.json")):
             told = json.loads(file.read_text(encoding="utf-8"))
             found.append({"task": task, "student": told["student"]["name"], "method": told["method"],
@@ -84,10 +85,10 @@ def lines(runs: pd.DataFrame) -> Iterator[str]:
         yield "|---" * (len(students) + 1) + "|"
         for method in methods:
             yield f"| `{method}` | " + " | ".join(of_task[method]) + " |"
-    ranks = means.rank(axis=1, ascending=False).mean()
+    ranks = means.rank(axis=1, ascending=False).sub(1).div(means.count(axis=1) - 1, axis=0).mean()
     yield f"\n| {len(means)} pairs of task and student | mean rank | over `none` | over `logit-kd` |\n|---|---|---|---|"
     for method in sorted(methods, key=lambda name: ranks[name]):
-        yield f"| `{method}` | {ranks[method]:.1f} | " + " | ".join(
+        yield f"| `{method}` | {ranks[method]:.2f} | " + " | ".join(
             "" if method == other else difference(means, method, other) for other in ("none", "logit-kd")) + " |"
 
 
@@ -99,7 +100,6 @@ def main() -> None:
     running.add_argument("data", type=Path)
     running.add_argument("output", type=Path)
     running.add_argument("--students", default="cnn,bilstm")
-    running.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS))
     running.add_argument("--methods", default=",".join(METHODS))
     running.add_argument("--seeds", type=int, default=3)
     running.add_argument("--teacher", default="embedded:minilm")
@@ -107,7 +107,9 @@ def main() -> None:
     running.set_defaults(work=run)
     table = commands.add_parser("table")
     table.add_argument("output", type=Path)
-    table.set_defaults(work=lambda options: print("\n".join(lines(scores(options.output)))))
+    table.set_defaults(work=lambda options: print("\n".join(lines(scores(options.output, options.tasks)))))
+    for command in (running, table):
+        command.add_argument("--tasks", type=lambda text: text.split(","), default=list(TASKS))
     options = parser.parse_args()
     options.work(options)
 
