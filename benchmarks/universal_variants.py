@@ -18,6 +18,7 @@ PROJECTORS = {
     "not-centred": "attention:centre=false",
     "cosine": "attention:score=cosine",
     "detached": "attention:detach=true",
+    "cosine-detached": "attention:score=cosine,detach=true",
     "sharper": "attention:temperature=0.25",
     "flatter": "attention:temperature=4",
     "uniform": "fixed:strategy=uniform",
@@ -55,10 +56,13 @@ VARIANTS = (
     two_phases("supervised-heads", ANSWER, layers(term="supervised-layer-kd")),
     two_phases("fewer-layers", ANSWER, layers(0.1)),
     two_phases("more-layers", ANSWER, layers(1.0)),
+    two_phases("cosine-assistants", ANSWER, TermSpec(term="logit-kd", weight=0.5, label="assistant-kd", options={
+        "projector": "teacher-assistant:score=cosine"})),
     two_phases("no-layers", ANSWER),
     two_phases("labels-too", LABELS, ANSWER, layers()),
     one_phase("no-labels", ANSWER, layers()),
     one_phase("at-once", LABELS, ANSWER, layers()),
+    one_phase("cosine-at-once", LABELS, ANSWER, layers(projector=PROJECTORS["cosine"])),
 )
 
 

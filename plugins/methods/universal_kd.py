@@ -11,7 +11,8 @@ _PAPER = (
 _OURS = (
     "The paper's text was not at hand: weights, temperature 1 and the choice of layers follow the GLMKD "
     "implementation. Ours: teacher heads are fitted first and frozen, heads have a bias, scores are centred before "
-    "the attention, pooling is masked, and the shares of the phases."
+    "the attention, which goes by cosine instead of dot product (`universal-kd@attention` has that), pooling is "
+    "masked, and the shares of the phases."
 )
 
 _CHECKED = (

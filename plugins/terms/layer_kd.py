@@ -13,6 +13,9 @@ from ukd_core import Options, Projection, Term, TermInput, TermSetup, TermView, 
 from .growth import growth
 from .scores import teacher_scores
 
+DEFAULT_PROJECTOR = "attention:score=cosine"
+"""By dot product a student layer hears little but the most confident teacher layer; it learned less from that."""
+
 
 class LayerKDOptions(Options):
     """Which layers are matched, and how."""
@@ -20,7 +23,8 @@ class LayerKDOptions(Options):
     temperature: float | None = Field(default=None, ge=1e-6, le=1e6)
     """Divides both sides' scores in the divergence; None: 1. The run's temperature wins, where the user gave one."""
     projector: str | None = None
-    """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else ``attention``."""
+    """Who mixes the teacher's layers, as ``name:key=value``; None: the run's projector, else
+    ``attention:score=cosine``."""
     include_final: bool = False
     """Match the final layers as well; the classifiers on them have `logit-kd` otherwise."""
     include_classifier: bool = False
@@ -46,7 +50,8 @@ class LayerKDTerm(Term):
     term owns the student's heads and the projector; both learn with the student. Units without a label take part.
 
     Source: Wu et al., Universal-KD, EMNLP 2021, https://aclanthology.org/2021.emnlp-main.603; the sum over layers and
-    the choice of layers follow the GLMKD implementation, the formula of `losses` is inferred.
+    the choice of layers follow the GLMKD implementation, the formula of `losses` is inferred. Ours: the cosine of the
+    attention, where GLMKD has the dot product (``projector=attention``; compared in `docs/results.md`).
     """
 
     name = "layer-kd"
@@ -62,7 +67,7 @@ class LayerKDTerm(Term):
         self.teacher_layers = (setup.teacher_layers + 1 if self.options.include_classifier
                                else self._count(setup.teacher_layers))
         self.heads = nn.ModuleList(setup.make_head(width) for width in setup.student_widths[: self.student_layers])
-        spec = self.options.projector or setup.projector or "attention"
+        spec = self.options.projector or setup.projector or DEFAULT_PROJECTOR
         self.projector = setup.make_projector(spec, self.student_layers, self.teacher_layers)
         self.scale = 1.0
 

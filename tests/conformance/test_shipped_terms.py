@@ -43,7 +43,8 @@ def layer_kd(term, batch):
                                        head.linear.bias.detach().numpy())
                         for head, states in zip(term.heads, batch.student.pooled, strict=False)])
     teacher = batch.teacher_scores.numpy()[: term.teacher_layers]
-    weights = oracles.attention(student, teacher, centre=term.space.shift_invariant and term.space.size > 1)
+    weights = oracles.attention(student, teacher, cosine=term.projector.options.score == "cosine",
+                                centre=term.space.shift_invariant and term.space.size > 1)
     targets, total = oracles.mix(weights, teacher), 0.0
     for j, layer in enumerate(student):
         for unit, row in enumerate(layer):
@@ -151,6 +152,7 @@ CASES = [
     TermCase("logit-kd", LogitKDTerm, reference=logit_kd),
     TermCase("logit-kd-mixed", LogitKDTerm, LogitKDOptions(projector="teacher-assistant", temperature=2.0)),
     TermCase("layer-kd", LayerKDTerm, reference=layer_kd),
+    TermCase("layer-kd-dot", LayerKDTerm, LayerKDOptions(projector="attention"), reference=layer_kd),
     TermCase("layer-kd-losses", LayerKDTerm, LayerKDOptions(matching="losses", include_final=True),
              reference=layer_kd),
     TermCase("supervised-layer-kd", SupervisedLayerKDTerm, SupervisedLayerKDOptions(label_weight=0.5),

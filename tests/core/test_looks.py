@@ -29,8 +29,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def test_layer_kd_shows_its_heads_scores_and_the_attention_over_centred_scores():
-    term = LayerKDTerm(None, LAYERS.setup(SPACE, installed())).double()
+@pytest.mark.parametrize("projector", [None, "attention"])
+def test_layer_kd_shows_its_heads_scores_and_the_attention_over_centred_scores(projector):
+    term = LayerKDTerm(LayerKDOptions(projector=projector), LAYERS.setup(SPACE, installed())).double()
     batch = random_batch(SPACE, LAYERS, 5, 0)
     with torch.no_grad():
         view = term.look(batch)
@@ -39,6 +40,8 @@ def test_layer_kd_shows_its_heads_scores_and_the_attention_over_centred_scores()
     teacher = batch.teacher_scores[:3].numpy()
     np.testing.assert_allclose(view.scores.numpy(), student, atol=1e-12)
     own, given = (side - side.mean(axis=-1, keepdims=True) for side in (student, teacher))
+    if projector is None:
+        own, given = (side / np.linalg.norm(side, axis=-1, keepdims=True) for side in (own, given))
     np.testing.assert_allclose(view.weights.numpy(), softmax(np.einsum("suc,tuc->stu", own, given)), atol=1e-6)
 
 
@@ -52,7 +55,7 @@ def test_a_term_without_a_projector_shows_nothing():
 
 
 def test_a_look_reads_the_progress_of_the_phase():
-    term = LayerKDTerm(LayerKDOptions(annealing=4), LAYERS.setup(SPACE, installed())).double()
+    term = LayerKDTerm(LayerKDOptions(annealing=4, projector="attention"), LAYERS.setup(SPACE, installed())).double()
     batch = random_batch(SPACE, LAYERS, 5, 0)
     with torch.no_grad():
         full = term.look(batch).weights

@@ -11,7 +11,7 @@ from torch import nn
 from ukd_plugins.output_spaces.classes import ClassesSpace
 from ukd_plugins.output_spaces.multilabel import MultilabelSpace
 from ukd_plugins.output_spaces.regression import RegressionSpace
-from ukd_plugins.projectors.attention import AttentionProjector
+from ukd_plugins.projectors.attention import AttentionOptions, AttentionProjector
 from ukd_plugins.projectors.fixed import FixedOptions, FixedProjector
 from ukd_plugins.projectors.teacher_assistant import TeacherAssistantProjector
 from ukd_plugins.pseudo_heads.linear import LinearHead
@@ -27,6 +27,7 @@ CLASSES = ClassesSpace(["a", "b", "c"])
 WIDTHS = (8, 6, 4)
 PROJECTORS = {
     "attention": AttentionProjector,
+    "attention:score=cosine": lambda options, setup: AttentionProjector(AttentionOptions(score="cosine"), setup),
     "teacher-assistant": TeacherAssistantProjector,
     "fixed:strategy=last": lambda options, setup: FixedProjector(FixedOptions(strategy="last"), setup),
 }
@@ -111,14 +112,15 @@ def test_progress_reaches_the_projector_of_a_term():
 @pytest.mark.parametrize("matching", ["logits", "losses"])
 @pytest.mark.parametrize(("include_final", "layers"), [(False, (2, 3)), (True, (3, 4))])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_layer_kd_agrees_with_the_float64_oracle(matching, include_final, layers, temperature):
-    term = LayerKDTerm(LayerKDOptions(matching=matching, include_final=include_final),
+@pytest.mark.parametrize(("projector", "score"), [(None, "cosine"), ("attention", "dot")])
+def test_layer_kd_agrees_with_the_float64_oracle(matching, include_final, layers, temperature, projector, score):
+    term = LayerKDTerm(LayerKDOptions(matching=matching, include_final=include_final, projector=projector),
                        setup_of(temperature=temperature))
     batch = batch_of()
     student, teacher = heads_of(term, batch), batch.teacher_scores.double().numpy()[: layers[1]]
     assert len(student) == layers[0]
-    expected = oracles.universal_layer_loss(student, teacher, oracles.attention(student, teacher), temperature,
-                                            over_losses=matching == "losses")
+    weights = oracles.attention(student, teacher, cosine=score == "cosine")
+    expected = oracles.universal_layer_loss(student, teacher, weights, temperature, over_losses=matching == "losses")
     assert term(batch).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -129,7 +131,7 @@ def test_models_of_one_layer_take_part_with_that_layer(widths, teacher_layers, h
     batch = batch_of(widths=widths, teacher_layers=teacher_layers)
     student, teacher = heads_of(term, batch), batch.teacher_scores.double().numpy()[: max(teacher_layers - 1, 1)]
     assert len(term.heads) == heads
-    expected = oracles.universal_layer_loss(student, teacher, oracles.attention(student, teacher))
+    expected = oracles.universal_layer_loss(student, teacher, oracles.attention(student, teacher, cosine=True))
     assert term(batch).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -149,7 +151,7 @@ def test_layer_kd_of_regression_is_the_squared_difference_from_the_mixture():
     space = RegressionSpace(["score"])
     term, batch = LayerKDTerm(None, setup_of(space)), batch_of(space)
     student, teacher = heads_of(term, batch), batch.teacher_scores.double().numpy()[:3]
-    targets = oracles.mix(oracles.attention(student, teacher, centre=False), teacher)
+    targets = oracles.mix(oracles.attention(student, teacher, cosine=True, centre=False), teacher)
     assert term(batch).item() == pytest.approx(((targets - student) ** 2).mean(axis=1).sum(), rel=1e-5)
 
 
