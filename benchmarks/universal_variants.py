@@ -1,8 +1,9 @@
-"""Variants of `universal-kd` that change one thing each, as a plug-in for `ukd compare`.
+"""Variants of Universal-KD that change one thing each, as a plug-in for `ukd compare`.
 
-    ukd compare --plugin benchmarks/universal_variants.py --methods logit-kd,universal-kd,no-layers,softer ...
+    ukd compare --plugin benchmarks/universal_variants.py --methods logit-kd,dot,cosine,no-layers,softer ...
 
-Where the two phases stay, the second is that of `universal-kd`: labels alone, for a quarter of the steps.
+What they change is `dot`: two phases, attention by dot product, as the GLMKD implementation has it. `cosine` is what
+`universal-kd` does. Where there are two phases, the second is labels alone, for a quarter of the steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ LABELS = TermSpec(term="hard-label", weight=0.5)
 ANSWER = TermSpec(term="logit-kd", weight=0.5)
 TUNING = Phase(name="finetune", share=0.25, terms=(TermSpec(term="hard-label"),))
 PROJECTORS = {
+    "dot": "attention",
     "not-centred": "attention:centre=false",
     "cosine": "attention:score=cosine",
     "detached": "attention:detach=true",
@@ -33,7 +35,7 @@ PROJECTORS = {
 
 def layers(weight: float = 0.5, term: str = "layer-kd", **options: Any) -> TermSpec:
     """The matched layers, with options of the term."""
-    return TermSpec(term=term, weight=weight, options=options)
+    return TermSpec(term=term, weight=weight, options={"projector": PROJECTORS["dot"], **options})
 
 
 def two_phases(name: str, *terms: TermSpec) -> Method:
