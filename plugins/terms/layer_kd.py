@@ -14,7 +14,7 @@ from .growth import growth
 from .scores import teacher_scores
 
 DEFAULT_PROJECTOR = "attention:score=cosine"
-"""By dot product a student layer hears little but the most confident teacher layer; it learned less from that."""
+"""By dot product a student layer soon hears one or two teacher layers, those it already agrees with; it learns less."""
 
 
 class LayerKDOptions(Options):
