@@ -33,7 +33,7 @@ PROJECTORS = {
 }
 
 
-def layers(weight: float = 0.5, term: str = "layer-kd", **options: Any) -> TermSpec:
+def layers(weight: float | tuple[tuple[float, float], ...] = 0.5, term: str = "layer-kd", **options: Any) -> TermSpec:
     """The matched layers, with options of the term."""
     return TermSpec(term=term, weight=weight, options={"projector": PROJECTORS["dot"], **options})
 
@@ -60,6 +60,8 @@ VARIANTS = (
     two_phases("more-layers", ANSWER, layers(1.0)),
     two_phases("cosine-assistants", ANSWER, TermSpec(term="logit-kd", weight=0.5, label="assistant-kd", options={
         "projector": "teacher-assistant:score=cosine"})),
+    two_phases("fading-cosine", ANSWER, layers(((0.0, 0.5), (0.7, 0.0)), projector=PROJECTORS["cosine"])),
+    two_phases("half-cosine", ANSWER, layers(0.25, projector=PROJECTORS["cosine"])),
     two_phases("no-layers", ANSWER),
     two_phases("labels-too", LABELS, ANSWER, layers()),
     one_phase("no-labels", ANSWER, layers()),
